@@ -1,0 +1,151 @@
+# Copyright (c) 2026, the steward.docker contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One shape for every job: observe, plan, apply, report. Only this file turns an error into fail_json."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
+
+from ansible.module_utils.basic import missing_required_lib
+from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
+from ansible_collections.steward.docker.plugins.module_utils._engine import SDK_IMPORT_ERROR
+from ansible_collections.steward.docker.plugins.module_utils._errors import StewardError
+from ansible_collections.steward.docker.plugins.module_utils._signals import Interrupted, ending_signals_raise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ansible.module_utils.basic import AnsibleModule
+
+SYSTEM_INTERPRETERS = ["/usr/bin/python3", "/usr/libexec/platform-python"]
+
+
+class Action(NamedTuple):
+    """One intended action: on which object, by its exact ID, and why. `bytes` is what it is about, 0 if unknown."""
+
+    kind: str
+    id: str
+    name: str
+    action: str
+    reason: str
+    bytes: int = 0
+
+
+class Difference(NamedTuple):
+    """What diff mode shows of one object."""
+
+    name: str
+    before: str
+    after: str
+
+    def as_diff(self) -> dict[str, str]:
+        """Return it in the form that ansible-core prints."""
+        return {"before_header": self.name, "after_header": self.name, "before": self.before, "after": self.after}
+
+
+class Report(NamedTuple):
+    """What a job returns, whether or not anything was applied."""
+
+    changed: bool
+    result: dict[str, Any]
+    warnings: list[str]
+    differences: list[Difference]
+    failures: list[str]
+
+
+class Job(Protocol):
+    """A job; entering it takes its locks, leaving it releases them."""
+
+    def __enter__(self) -> Job:
+        """Take what the job needs for its duration."""
+
+    def __exit__(self, *_error: object) -> None:
+        """Give it back."""
+
+    def observe(self) -> None:
+        """Read the engine and the host, changing nothing."""
+
+    def plan(self) -> list[Action]:
+        """Return the intended actions, out of what was observed and the options alone."""
+
+    def apply(self) -> None:
+        """Carry out the plan and nothing else."""
+
+    def report(self) -> Report:
+        """Return the result of what was planned or applied."""
+
+
+def valid_utf8(value: Any) -> Any:
+    """Return the value with every stray byte of every text as `\\xNN`: ansible-core refuses a result with one."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if isinstance(value, dict):
+        return {valid_utf8(key): valid_utf8(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [valid_utf8(item) for item in value]
+    return value
+
+
+def require_sdk(module: AnsibleModule) -> None:
+    """Go on under an interpreter that has the Docker SDK, or fail by naming the package."""
+    if SDK_IMPORT_ERROR is None:
+        return
+    if not has_respawned():
+        interpreter = probe_interpreters_for_module(SYSTEM_INTERPRETERS, "docker")
+        if interpreter:
+            respawn_module(interpreter)
+    module.fail_json(
+        msg=missing_required_lib(
+            "docker",
+            reason="(package python3-docker on Debian, Ubuntu and Fedora, the same from EPEL on Rocky and RHEL, "
+            "or `pip install docker` for ansible_python_interpreter)",
+            url="https://pypi.org/project/docker/",
+        ),
+        exception=SDK_IMPORT_ERROR,
+    )
+
+
+def _fail(module: AnsibleModule, message: str, **facts: Any) -> NoReturn:
+    module.fail_json(msg=valid_utf8(message), **valid_utf8(facts))
+    raise AssertionError("fail_json returned")
+
+
+def run_job(module: AnsibleModule, make: Callable[[], Job]) -> None:
+    """Run a job to its end and leave through exit_json or fail_json."""
+    require_sdk(module)
+    try:
+        with ending_signals_raise(), make() as job:
+            job.observe()
+            plan = job.plan()
+            if not module.check_mode:
+                job.apply()
+            report = job.report()
+    except StewardError as error:
+        _fail(module, str(error), **error.facts)
+    except Interrupted as error:
+        _fail(module, f"Ended by {error}. What the run had paused or stopped was put back first.")
+    for warning in report.warnings:
+        module.warn(valid_utf8(warning))
+    result = valid_utf8({**report.result, "plan": [action._asdict() for action in plan], "changed": report.changed})
+    if module._diff:
+        result["diff"] = [valid_utf8(difference.as_diff()) for difference in report.differences]
+    if report.failures:
+        _fail(module, " ".join(report.failures), **result)
+    module.exit_json(**result)
+
+
+def run_query(module: AnsibleModule, query: Callable[[], tuple[dict[str, Any], list[str]]]) -> None:
+    """Run a read-only question, which returns its result and its warnings, and leave through exit_json or fail_json."""
+    require_sdk(module)
+    try:
+        with ending_signals_raise():
+            result, warnings = query()
+    except StewardError as error:
+        _fail(module, str(error), **error.facts)
+    except Interrupted as error:
+        _fail(module, f"Ended by {error}.")
+    for warning in warnings:
+        module.warn(valid_utf8(warning))
+    module.exit_json(changed=False, **valid_utf8(result))

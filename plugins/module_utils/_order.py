@@ -1,0 +1,52 @@
+# Copyright (c) 2026, the steward.docker contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which container needs which other one: the order of starting; stopping is its reverse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ansible_collections.steward.docker.plugins.module_utils._engine import Container
+
+PROJECT_LABEL = "com.docker.compose.project"
+SERVICE_LABEL = "com.docker.compose.service"
+DEPENDS_LABEL = "com.docker.compose.depends_on"
+
+
+def needs(container: Container, others: Iterable[Container]) -> set[str]:
+    """Return the IDs of those others that have to run before this container does.
+
+    Known from the labels that compose writes (`db:service_healthy:true,cache:…`, older ones without the conditions)
+    and from a network shared with another container.
+    """
+    project = container.labels.get(PROJECT_LABEL)
+    services = {part.split(":")[0] for part in container.labels.get(DEPENDS_LABEL, "").split(",") if part}
+    shared = container.network_mode.partition("container:")[2]
+    return {
+        other.id
+        for other in others
+        if other.id != container.id
+        and (
+            (project and other.labels.get(PROJECT_LABEL) == project and other.labels.get(SERVICE_LABEL) in services)
+            or (shared and shared in (other.id, other.name))
+        )
+    }
+
+
+def starting_order(containers: Iterable[Container]) -> list[Container]:
+    """Return the containers so that each comes after those it needs, else by name; a circle is broken by name."""
+    left = sorted(containers, key=lambda container: container.name)
+    required = {container.id: needs(container, left) for container in left}
+    ordered: list[Container] = []
+    done: set[str] = set()
+    while left:
+        chosen = next((container for container in left if required[container.id] <= done), left[0])
+        left.remove(chosen)
+        done.add(chosen.id)
+        ordered.append(chosen)
+    return ordered
