@@ -1,0 +1,253 @@
+# Copyright (c) 2026, the steward.docker contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Archives: written from a tree or from the engine's stream, read to their end, extracted into a directory."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from typing import TYPE_CHECKING, BinaryIO, Callable, NamedTuple, Optional
+
+from ansible_collections.steward.docker.plugins.module_utils._backup import entry as kinds
+from ansible_collections.steward.docker.plugins.module_utils._backup.children import CHUNK, Child, write_all
+from ansible_collections.steward.docker.plugins.module_utils._backup.compress import (
+    CompressedReader,
+    CompressedWriter,
+    Compression,
+)
+from ansible_collections.steward.docker.plugins.module_utils._backup.guard import Guard
+from ansible_collections.steward.docker.plugins.module_utils._backup.tarstream import Follower
+from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ansible_collections.steward.docker.plugins.module_utils._backup.entry import Entry
+    from ansible_collections.steward.docker.plugins.module_utils._backup.exclude import Excludes
+
+_SAME_FOR_BOTH = ["--numeric-owner", "--acls", "--xattrs", "--xattrs-include=*", "--xattrs-exclude=security.selinux"]
+_CREATE = [
+    "tar",
+    "--create",
+    "--format=posix",
+    # These two change whenever a backup reads a file; they are no data.
+    "--pax-option=delete=atime,delete=ctime",
+    # The walk's order.
+    "--sort=name",
+    "--one-file-system",
+    "--sparse",
+    "--warning=no-file-ignored",
+    *_SAME_FOR_BOTH,
+]
+_EXTRACT = [
+    "tar",
+    "--extract",
+    "--same-owner",
+    "--preserve-permissions",
+    "--sparse",
+    "--delay-directory-restore",
+    *_SAME_FOR_BOTH,
+]
+# What GNU tar says of a file that was written while it read it; its exit status is then 1.
+_CHANGED = re.compile(r"^tar: (.*): (?:file changed as we read it|File removed before we read it|File shrank by .*)$")
+_DIFFERS = 1
+
+
+class Written(NamedTuple):
+    """What a finished archive is."""
+
+    sha256: str
+    stored: int
+    files: int
+    directories: int
+    size: int
+    changed_while_read: list[str]
+    root: Optional[Entry]
+
+
+class _Counter:
+    """Counts members and passes them on."""
+
+    def __init__(self, on_member: Callable[[Entry], None]) -> None:
+        self._on_member = on_member
+        self.files = 0
+        self.directories = 0
+        self.size = 0
+        self.root: Optional[Entry] = None
+
+    def __call__(self, entry: Entry) -> None:
+        if entry.type == kinds.DIRECTORY:
+            self.directories += 1
+            if not entry.path:
+                self.root = entry
+        else:
+            self.files += 1
+            if entry.type == kinds.FILE:
+                self.size += entry.size
+        self._on_member(entry)
+
+
+def write_tree(
+    root: str,
+    sink: BinaryIO,
+    compression: Compression,
+    level: Optional[int],
+    on_member: Callable[[Entry], None],
+    *,
+    exclude: Optional[Excludes] = None,
+    excluded: Sequence[bytes] = (),
+) -> Written:
+    """Archive a directory with GNU tar into a sink.
+
+    tar descends by itself, which opens every directory without following links: what a container plants cannot lead it
+    outside. `excluded` are the paths known to be excluded, so that tar does not even read them; `exclude` leaves out
+    what else matches. Raise ArchiveError or StoreError; nothing is left running.
+    """
+    with tempfile.NamedTemporaryFile() as names:
+        # A name with a newline cannot be told to tar this way; the follower leaves it out of the stream.
+        names.write(b"".join(b"./" + path + b"\n" for path in excluded if b"\n" not in path))
+        names.flush()
+        options = ["--anchored", "--no-wildcards", f"--exclude-from={names.name}"] if excluded else []
+        tar = Child([*_CREATE, *options, "-C", root, "."], stdout=True)
+        try:
+            written = _write(iter(lambda: tar.stdout.read(CHUNK), b""), sink, compression, level, on_member, exclude)
+            if tar.wait((0, _DIFFERS)) == _DIFFERS:
+                said = tar.messages()
+                changed = [found.group(1) for found in map(_CHANGED.match, said) if found]
+                if not changed:
+                    raise ArchiveError(f"tar could not read all of {root} and said: {'; '.join(said[-3:])}.")
+                written = written._replace(changed_while_read=changed)
+        finally:
+            tar.end()
+    return written
+
+
+def write_stream(
+    chunks: Iterable[bytes],
+    sink: BinaryIO,
+    compression: Compression,
+    level: Optional[int],
+    on_member: Callable[[Entry], None],
+    *,
+    exclude: Optional[Excludes] = None,
+) -> Written:
+    """Archive a tar stream whose names are relative to the root, as the engine sends it, into a sink."""
+    return _write(chunks, sink, compression, level, on_member, exclude)
+
+
+def _write(
+    chunks: Iterable[bytes],
+    sink: BinaryIO,
+    compression: Compression,
+    level: Optional[int],
+    on_member: Callable[[Entry], None],
+    exclude: Optional[Excludes],
+) -> Written:
+    counter = _Counter(on_member)
+    wanted = (lambda path: not exclude.match(path)) if exclude else None
+    follower = Follower(counter, wanted=wanted)
+    writer = CompressedWriter(sink, compression, level)
+    try:
+        for chunk in chunks:
+            writer.write(follower.feed(chunk))
+        follower.close()
+        digest = writer.close()
+    finally:
+        writer.end()
+    return Written(digest, writer.stored, counter.files, counter.directories, counter.size, [], counter.root)
+
+
+class Read(NamedTuple):
+    """What an archive was found to be when it was read to its end."""
+
+    sha256: str
+    files: int
+    directories: int
+    size: int
+    root: Optional[Entry]
+
+
+def follow_stream(chunks: Iterable[bytes], on_member: Callable[[Entry], None]) -> None:
+    """Read a tar stream to its end, calling back for each member."""
+    follower = Follower(on_member)
+    for chunk in chunks:
+        follower.feed(chunk)
+    follower.close()
+
+
+def read_archive(
+    path: str,
+    on_member: Callable[[Entry], None],
+    *,
+    forward: Optional[Callable[[bytes], None]] = None,
+    strip_components: int = 0,
+    checksums: bool = False,
+) -> Read:
+    """Read an archive (.tar, .tar.gz, .tar.zst) to its end, refusing names that lead outside.
+
+    `forward` gets each chunk after every header in it was judged. Raise ArchiveError for a damaged or hostile archive.
+    """
+    counter = _Counter(on_member)
+    follower = Follower(counter, judge=Guard(strip_components).judge, checksums=checksums)
+    reader = CompressedReader(path)
+    try:
+        while chunk := reader.read(CHUNK):
+            follower.feed(chunk)
+            if forward is not None:
+                forward(chunk)
+        follower.close()
+    except ArchiveError as error:
+        message = str(error)
+        raise ArchiveError(message if path in message else f"The archive {path} is refused: {message}") from error
+    finally:
+        reader.end()
+    return Read(reader.digest(), counter.files, counter.directories, counter.size, counter.root)
+
+
+def extract_archive(
+    path: str,
+    destination: str,
+    on_member: Callable[[Entry], None],
+    *,
+    strip_components: int = 0,
+    checksums: bool = False,
+) -> Read:
+    """Extract an archive with GNU tar into an empty directory that nobody else can reach, reading it to its end.
+
+    Raise ArchiveError when it is damaged or hostile, or tar fails; the caller removes the directory then.
+    """
+    tar = Child([*_EXTRACT, f"--strip-components={strip_components}", "-C", destination], stdin=True)
+    try:
+        try:
+            found = read_archive(
+                path,
+                on_member,
+                forward=lambda chunk: write_all(tar.stdin, chunk),
+                strip_components=strip_components,
+                checksums=checksums,
+            )
+            tar.stdin.close()
+        except BrokenPipeError:
+            # Its own words say more than that it has gone.
+            tar.wait()
+            raise
+        tar.wait()
+    finally:
+        tar.end()
+    return found
+
+
+def plain_chunks(path: str, on_member: Callable[[Entry], None]) -> Iterable[bytes]:
+    """Return an archive as a plain tar stream, each chunk judged before it is given out."""
+    follower = Follower(on_member, judge=Guard(0).judge)
+    reader = CompressedReader(path)
+    try:
+        while chunk := reader.read(CHUNK):
+            follower.feed(chunk)
+            yield chunk
+        follower.close()
+    finally:
+        reader.end()
+

@@ -1,0 +1,213 @@
+# Copyright (c) 2026, the steward.docker contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A walk of a directory tree that never leaves it: links are not followed, other file systems not entered."""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple, Optional
+
+from ansible_collections.steward.docker.plugins.module_utils._backup import entry as kinds
+from ansible_collections.steward.docker.plugins.module_utils._backup.entry import Entry
+from ansible_collections.steward.docker.plugins.module_utils._backup.exclude import Excludes
+from ansible_collections.steward.docker.plugins.module_utils._backup.xattrs import digest_of
+from ansible_collections.steward.docker.plugins.module_utils._errors import TreeError
+from ansible_collections.steward.docker.plugins.module_utils._names import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_TYPES = {
+    stat.S_IFREG: kinds.FILE,
+    stat.S_IFDIR: kinds.DIRECTORY,
+    stat.S_IFLNK: kinds.SYMLINK,
+    stat.S_IFCHR: kinds.CHARACTER,
+    stat.S_IFBLK: kinds.BLOCK,
+    stat.S_IFIFO: kinds.FIFO,
+    stat.S_IFSOCK: kinds.SOCKET,
+}
+# The kernel's PATH_MAX counts the final NUL; archives name a member "./" and its path.
+LONGEST_PATH = 4096 - 1 - len("./")
+_BLOCK = 1 << 20
+
+
+class _Level(NamedTuple):
+    """A directory that is being walked."""
+
+    descriptor: int
+    prefix: bytes
+    names: Iterator[bytes]
+
+
+def allow_deep_trees() -> None:
+    """Raise this process's limit of open files: the walk keeps one for each level of the tree."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class Walk:
+    """Entries of a tree in order: a directory before its content, names bytewise. Counters are right at the end."""
+
+    def __init__(self, root: str, exclude: Optional[Excludes] = None, *, all_xattrs: bool = False) -> None:
+        """Prepare to walk `root`; attributes are read of directories only, unless `all_xattrs`."""
+        self.root = root
+        self._exclude = exclude or Excludes(())
+        self._all_xattrs = all_xattrs
+        self.files = 0
+        self.directories = 0
+        self.size = 0
+        self.sockets = 0
+        # Paths relative to the root.
+        self.excluded: list[bytes] = []
+        self.other_file_systems: list[bytes] = []
+        self.too_long: list[bytes] = []
+        self.vanished: list[bytes] = []
+
+    def __iter__(self) -> Iterator[Entry]:
+        allow_deep_trees()
+        levels: list[_Level] = []
+        try:
+            descriptor = os.open(self.root, _OPEN_DIRECTORY)
+            device = os.fstat(descriptor).st_dev
+            levels.append(self._level(descriptor, b""))
+            yield self._directory(b"", os.fstat(descriptor), descriptor)
+            while levels:
+                level = levels[-1]
+                name = next(level.names, None)
+                if name is None:
+                    os.close(levels.pop().descriptor)
+                    continue
+                path = level.prefix + name
+                found = self._observe(path, name, level.descriptor, device)
+                if found is None:
+                    continue
+                entry, descriptor = found
+                if descriptor >= 0:
+                    levels.append(self._level(descriptor, path + b"/"))
+                yield entry
+        except OSError as error:
+            raise TreeError(f"Could not read the directory {printable(self.root)}: {error}") from error
+        finally:
+            for level in levels:
+                os.close(level.descriptor)
+
+    @staticmethod
+    def _level(descriptor: int, prefix: bytes) -> _Level:
+        names = [os.fsencode(name) for name in os.listdir(descriptor)]
+        names.sort()
+        return _Level(descriptor, prefix, iter(names))
+
+    def _observe(self, path: bytes, name: bytes, parent: int, device: int) -> Optional[tuple[Entry, int]]:
+        """Return an entry and, of a directory to be entered, its descriptor; None for what is left out."""
+        if self._exclude and self._exclude.match(path):
+            self.excluded.append(path)
+            return None
+        if len(path) > LONGEST_PATH:
+            self.too_long.append(path)
+            return None
+        try:
+            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            kind = _TYPES[stat.S_IFMT(status.st_mode)]
+            if kind == kinds.DIRECTORY:
+                if status.st_dev != device:
+                    self.other_file_systems.append(path)
+                    return None
+                descriptor = os.open(name, _OPEN_DIRECTORY, dir_fd=parent)
+                # What was opened counts: it may have been replaced since it was looked at.
+                return self._directory(path, os.fstat(descriptor), descriptor), descriptor
+            if kind == kinds.SOCKET:
+                self.sockets += 1
+                return None
+            if status.st_dev != device:
+                self.other_file_systems.append(path)
+                return None
+            self.files += 1
+            target = os.readlink(name, dir_fd=parent) if kind == kinds.SYMLINK else b""
+            attributes = digest_of(f"/proc/self/fd/{parent}/{os.fsdecode(name)}") if self._all_xattrs else ""
+        except (FileNotFoundError, NotADirectoryError):
+            self.vanished.append(path)
+            return None
+        except OSError as error:
+            raise TreeError(
+                f"Could not read {printable(path)} in {printable(self.root)}: {error.strerror}. "
+                "Mend it, or leave it out with exclude_paths."
+            ) from error
+        size = status.st_size if kind == kinds.FILE else 0
+        self.size += size
+        found = Entry(
+            path,
+            kind,
+            stat.S_IMODE(status.st_mode),
+            status.st_uid,
+            status.st_gid,
+            size,
+            status.st_mtime_ns,
+            status.st_rdev if kind in (kinds.CHARACTER, kinds.BLOCK) else 0,
+            target,
+            attributes,
+            "",
+            status.st_ctime_ns,
+            status.st_ino,
+        )
+        return found, -1
+
+    def _directory(self, path: bytes, status: os.stat_result, descriptor: int) -> Entry:
+        self.directories += 1
+        return Entry(
+            path,
+            kinds.DIRECTORY,
+            stat.S_IMODE(status.st_mode),
+            status.st_uid,
+            status.st_gid,
+            xattrs=digest_of(descriptor),
+        )
+
+
+def open_inside(root: str, path: bytes, flags: int) -> int:
+    """Open a path below the root without following a link anywhere in it; return the descriptor."""
+    current = os.open(root, _OPEN_DIRECTORY)
+    *above, last = path.split(b"/")
+    try:
+        for name in above:
+            below = os.open(name, _OPEN_DIRECTORY, dir_fd=current)
+            os.close(current)
+            current = below
+        return os.open(last, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=current)
+    finally:
+        os.close(current)
+
+
+def content_digest(root: str, entry: Entry) -> str:
+    """Return the SHA-256 of a file's content, "" when it is not the same file any more."""
+    try:
+        # Not to wait for a writer, should the file have become a FIFO.
+        descriptor = open_inside(root, entry.path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    with open(descriptor, "rb", buffering=0) as file:
+        if os.fstat(descriptor).st_ino != entry.ino:
+            return ""
+        total = sha256()
+        while block := file.read(_BLOCK):
+            total.update(block)
+    return total.hexdigest()
+
+
+def xattrs_digest(root: str, entry: Entry) -> str:
+    """Return the digest of an entry's extended attributes and ACLs, "" also when it is not there any more."""
+    parent, _slash, name = entry.path.rpartition(b"/")
+    try:
+        descriptor = open_inside(root, parent, os.O_RDONLY | os.O_DIRECTORY) if parent else os.open(root, _OPEN_DIRECTORY)
+    except OSError:
+        return ""
+    try:
+        return digest_of(f"/proc/self/fd/{descriptor}/{os.fsdecode(name)}")
+    finally:
+        os.close(descriptor)
