@@ -303,7 +303,7 @@ def main() -> None:
         ),
         supports_check_mode=True,
     )
-    run_job(module, lambda: BackupJob(module.params, check_mode=module.check_mode))
+    run_job(module, lambda: BackupJob(module.params, check_mode=module.check_mode, diff=module._diff))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.tarstream i
 from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ansible_collections.steward.docker.plugins.module_utils._backup.entry import Entry
     from ansible_collections.steward.docker.plugins.module_utils._backup.exclude import Excludes
@@ -169,11 +169,14 @@ class Read(NamedTuple):
     root: Optional[Entry]
 
 
-def follow_stream(chunks: Iterable[bytes], on_member: Callable[[Entry], None]) -> None:
-    """Read a tar stream to its end, calling back for each member."""
-    follower = Follower(on_member)
+def members_of(chunks: Iterable[bytes]) -> Iterator[Entry]:
+    """Return the members of a tar stream, each with its digests, as the stream is read to its end."""
+    batch: list[Entry] = []
+    follower = Follower(batch.append)
     for chunk in chunks:
         follower.feed(chunk)
+        yield from batch
+        batch.clear()
     follower.close()
 
 

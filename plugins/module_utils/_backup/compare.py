@@ -6,19 +6,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Optional, TypeVar
+from typing import TYPE_CHECKING, Callable, Optional
 
+from ansible_collections.steward.docker.plugins.module_utils._backup.entry import (
+    DIRECTORY,
+    HARD_LINK,
+    Entry,
+    decode,
+    encode,
+    path_of,
+)
 from ansible_collections.steward.docker.plugins.module_utils._names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ansible_collections.steward.docker.plugins.module_utils._backup.entry import Entry
-
 SHOWN = 100
-
-_Left = TypeVar("_Left")
-_Right = TypeVar("_Right")
 
 
 class Differences:
@@ -53,68 +56,60 @@ def order(path: bytes) -> bytes:
     return path.replace(b"/", b"\0")
 
 
-def merge(
-    left: Iterable[_Left], right: Iterable[_Right], left_path: Callable[[_Left], bytes], right_path: Callable[[_Right], bytes]
-) -> Iterator[tuple[Optional[_Left], Optional[_Right]]]:
-    """Pair two streams in the walk's order by path; what only one of them has comes with None."""
-    lefts, rights = iter(left), iter(right)
-    one, other = next(lefts, None), next(rights, None)
-    while one is not None or other is not None:
-        if one is None:
-            yield None, other
-            other = next(rights, None)
-        elif other is None:
-            yield one, None
-            one = next(lefts, None)
+def merge(now: Iterable[Entry], then: Iterable[bytes]) -> Iterator[tuple[Optional[Entry], Optional[bytes]]]:
+    """Pair entries with the lines of known ones by path, both in the walk's order; None where one has no other.
+
+    Pairs whose lines are equal to the letter are left out: that is nearly all of them, and they cost little.
+    """
+    lines = iter(then)
+    line = next(lines, None)
+    for entry in now:
+        if line is not None and encode(entry) == line:
+            line = next(lines, None)
+            continue
+        while line is not None and order(path_of(line)) < order(entry.path):
+            yield None, line
+            line = next(lines, None)
+        if line is not None and path_of(line) == entry.path:
+            yield entry, line
+            line = next(lines, None)
         else:
-            path, other_path = left_path(one), right_path(other)
-            if path == other_path:
-                yield one, other
-                one, other = next(lefts, None), next(rights, None)
-            elif order(path) < order(other_path):
-                yield one, None
-                one = next(lefts, None)
-            else:
-                yield None, other
-                other = next(rights, None)
+            yield entry, None
+    while line is not None:
+        yield None, line
+        line = next(lines, None)
 
 
-def same_data(now: Entry, then: Entry) -> bool:
-    """Return whether all that a person can see of an entry but its content is the same."""
-    if now.type != then.type or now.mode != then.mode or now.uid != then.uid or now.gid != then.gid:
+def same_but_content(now: Entry, then: Entry) -> bool:
+    """Return whether all that can be seen of an entry without reading its content or attributes is the same."""
+    if (now.mode, now.uid, now.gid) != (then.mode, then.uid, then.gid):
         return False
-    if now.type == "d":
+    if then.type == HARD_LINK:
+        return now.type != DIRECTORY and now.mtime_ns == then.mtime_ns
+    if now.type != then.type:
+        return False
+    if now.type == DIRECTORY:
         # Size and times of a directory change with every temporary file in it.
         return now.xattrs == then.xattrs
-    return (
-        now.size == then.size
-        and now.mtime_ns == then.mtime_ns
-        and now.target == then.target
-        and now.rdev == then.rdev
-    )
+    return (now.size, now.mtime_ns, now.target, now.rdev) == (then.size, then.mtime_ns, then.target, then.rdev)
 
 
-def same_inode(now: Entry, then: Entry) -> bool:
-    """Return whether nothing at all was done to an entry: its inode and the time of its last change are the same."""
-    return now.type == "d" or (now.ctime_ns == then.ctime_ns and now.ino == then.ino)
+def compare(now: Iterable[Entry], then: Iterable[bytes], settle: Callable[[Entry], bool]) -> Differences:
+    """Return what differs between a tree and what is known of it.
 
-
-def compare(
-    now: Iterable[Entry], then: Iterable[Entry], settle: Callable[[Entry], bool], *, trust_inode: bool
-) -> Differences:
-    """Return what differs between a tree now and then.
-
-    An entry whose inode or time of change differs, or any with `trust_inode` off, is settled by its digests: `settle`
-    returns whether they are the same.
+    Where only the inode or the time of its change differ, or are not known, `settle` says whether content and
+    attributes are the same.
     """
     found = Differences()
-    for one, other in merge(now, then, lambda entry: entry.path, lambda entry: entry.path):
-        if other is None:
-            found.add("added", one.path if one else b"")
-        elif one is None:
-            found.add("removed", other.path)
-        elif not same_data(one, other):
-            found.add("changed", one.path)
-        elif not (trust_inode and same_inode(one, other)) and not settle(one):
-            found.add("changed", one.path)
+    for entry, line in merge(now, then):
+        if line is None:
+            found.add("added", entry.path if entry else b"")
+        elif entry is None:
+            found.add("removed", path_of(line))
+        else:
+            known = decode(line)
+            if not same_but_content(entry, known):
+                found.add("changed", entry.path)
+            elif entry.type != DIRECTORY and not settle(entry):
+                found.add("changed", entry.path)
     return found

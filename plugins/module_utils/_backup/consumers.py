@@ -103,10 +103,11 @@ def consumers(found: Iterable[Use]) -> list[Container]:
 
 def overlookers(found: Iterable[Use]) -> list[Container]:
     """Return the containers that run and can write to the place only through a directory that contains it."""
-    inside = {container.id for container in writers(found := list(found))}
+    all_uses = list(found)
+    inside = {container.id for container in writers(all_uses)}
     return _distinct(
         use.container
-        for use in found
+        for use in all_uses
         if use.relation == "above"
         and use.writable
         and use.container.state in ("running", "restarting")

@@ -1,0 +1,340 @@
+# Copyright (c) 2026, the steward.docker contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The job of volume_backup: observe, plan, apply, report."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Optional
+
+from ansible_collections.steward.docker.plugins.module_utils._backup.capture import Capture, Settings
+from ansible_collections.steward.docker.plugins.module_utils._backup.compare import Differences
+from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import groups, overlookers, uses, writers
+from ansible_collections.steward.docker.plugins.module_utils._backup.examine import Verdict, Wishes, examine
+from ansible_collections.steward.docker.plugins.module_utils._backup.manifest import format_time, now
+from ansible_collections.steward.docker.plugins.module_utils._backup.quiesce import Held, Quiescence
+from ansible_collections.steward.docker.plugins.module_utils._backup.retention import Retention, plan_retention
+from ansible_collections.steward.docker.plugins.module_utils._backup.roads import observe_host
+from ansible_collections.steward.docker.plugins.module_utils._backup.select import Selection, choose
+from ansible_collections.steward.docker.plugins.module_utils._backup.store import Backup, Store
+from ansible_collections.steward.docker.plugins.module_utils._backup.targets import (
+    Target,
+    bind_target,
+    left_out_binds,
+    observe_targets,
+    volume_target,
+)
+from ansible_collections.steward.docker.plugins.module_utils._durations import seconds_of
+from ansible_collections.steward.docker.plugins.module_utils._engine import Engine
+from ansible_collections.steward.docker.plugins.module_utils._errors import QuiesceError, StewardError
+from ansible_collections.steward.docker.plugins.module_utils._job import Action, Difference, Report
+from ansible_collections.steward.docker.plugins.module_utils._state import Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ansible_collections.steward.docker.plugins.module_utils._backup.manifest import Manifest
+    from ansible_collections.steward.docker.plugins.module_utils._engine import Container
+
+
+@dataclass
+class Item:
+    """One target on its way through the job."""
+
+    target: Target
+    whole: list[Manifest] = field(default_factory=list)
+    newest: Optional[Backup] = None
+    verdict: Verdict = field(default_factory=lambda: Verdict(False, ""))
+    retention: Retention = field(default_factory=lambda: Retention({}, [], ""))
+    made: Optional[Backup] = None
+    held: list[Held] = field(default_factory=list)
+    pruned: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    failure: str = ""
+
+
+class BackupJob:
+    """Backs up the selected volumes and directories."""
+
+    def __init__(self, params: Mapping[str, Any], *, check_mode: bool, diff: bool) -> None:
+        """Take the module's parameters."""
+        self._params = params
+        self._check_mode = check_mode
+        self._in_full = check_mode or diff
+        self._moment = now()
+        refresh = params["refresh_after"]
+        self._wishes = Wishes(
+            params["force"], seconds_of(refresh, "refresh_after") if refresh else None, list(params["exclude_paths"])
+        )
+        self._settings = Settings(
+            params["quiesce"], params["compression"], params["compression_level"], list(params["exclude_paths"])
+        )
+        self._locks = ExitStack()
+        self._warnings: list[str] = []
+        self._failures: list[str] = []
+        self._items: list[Item] = []
+
+    def __enter__(self) -> BackupJob:
+        """Return itself; the locks are taken once it is known of what."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Let go of the locks."""
+        self._locks.close()
+
+    def observe(self) -> None:
+        """Find what is selected, and look whether it has changed since its newest backup."""
+        params = self._params
+        self._engine = Engine(params)
+        self._host = observe_host(self._engine)
+        containers = self._engine.containers()
+        selection = Selection(
+            volumes=params["volumes"],
+            containers=params["containers"],
+            compose_project=params["compose_project"],
+            labels=params["labels"],
+            everything=params["all"],
+            exclude=params["exclude"],
+            bind_mounts=params["bind_mounts"],
+            anonymous=params["anonymous"],
+        )
+        volumes, mounted = choose(selection, self._engine.volumes(), containers)
+        self._store = Store.create(params["store"], pretend=self._check_mode)
+        name = params["host"] or self._engine.facts.name
+        stops = params["quiesce"] == "stop"
+        binds, self._warnings = left_out_binds(mounted, self._host)
+        targets = [volume_target(chosen, name, self._host, stops=stops) for chosen in volumes]
+        targets += [bind_target(chosen, name, self._host) for chosen in binds]
+        observe_targets(self._engine, self._host, str(self._store.path), containers, targets)
+        self._items = [Item(target) for target in targets]
+        if not self._check_mode:
+            self._engine.sweep_helpers()
+            self._lock()
+        for item in self._items:
+            self._observe(item)
+
+    def _lock(self) -> None:
+        # In one order for every run, so that no two wait for each other.
+        for item in sorted(self._items, key=lambda item: item.target.subject):
+            subject = item.target.subject
+            parts = (self._engine.facts.id, subject.kind, subject.name)
+            self._locks.enter_context(Lock(parts, str(subject), self._params["lock_timeout"]))
+
+    def _observe(self, item: Item) -> None:
+        target = item.target
+        if target.refused:
+            item.failure = target.refused
+            return
+        try:
+            backups = self._store.backups(target.subject)
+            item.whole = [backup.manifest for backup in backups if backup.manifest and not backup.damage]
+            item.warnings += [f"A damaged backup is not counted: {found.damage}" for found in backups if found.damage]
+            item.newest = next((found for found in reversed(backups) if found.manifest and not found.damage), None)
+            for container in overlookers(target.uses):
+                item.warnings.append(
+                    f"The container {container.name} mounts a directory that contains {target.subject} and is not held."
+                )
+            item.verdict = examine(
+                self._engine, self._store, target, item.newest, self._wishes, self._moment, in_full=self._in_full
+            )
+        except StewardError as error:
+            item.failure = str(error)
+
+    def plan(self) -> list[Action]:
+        """Return which targets are backed up and which old backups are removed."""
+        actions: list[Action] = []
+        for item in self._items:
+            if item.failure:
+                continue
+            target = item.target
+            expected = item.whole
+            if item.verdict.needed:
+                identifier = target.volume.name if target.volume else target.path
+                actions.append(
+                    Action(target.kind, identifier, target.subject.name, "back up", item.verdict.reason, item.verdict.size)
+                )
+                expected = [*expected, *self._expected(item)]
+            item.retention = plan_retention(expected, self._params["keep"], self._params["accept_shrink"] or "")
+            actions += [
+                Action("backup", manifest.id, target.subject.name, "remove", "not kept any more", manifest.stored)
+                for manifest in item.whole
+                if manifest.id in item.retention.prune
+            ]
+        return actions
+
+    def _expected(self, item: Item) -> list[Manifest]:
+        """Return a stand-in for the backup that is to be made: as the newest one, only newer."""
+        if item.newest is None or item.newest.manifest is None:
+            return []
+        newest = item.newest.manifest
+        return [replace(newest, id="new", sequence=newest.sequence + 1, created_at=format_time(self._moment))]
+
+    def apply(self) -> None:
+        """Back up group by group, then confirm what was unchanged and remove what is not kept."""
+        needed = [item for item in self._items if item.verdict.needed and not item.failure]
+        members = [[container.id for container in writers(item.target.uses)] for item in needed]
+        for indexes in groups(members):
+            group = [needed[index] for index in indexes]
+            try:
+                self._back_up(group)
+            except StewardError as error:
+                for item in group:
+                    item.failure = item.failure or str(error)
+        for item in self._items:
+            if item.failure:
+                continue
+            try:
+                self._finish(item)
+            except StewardError as error:
+                item.failure = str(error)
+
+    def _back_up(self, group: Sequence[Item]) -> None:
+        """Read the targets of a group, again while files changed under it and `retries` allow, and finish them."""
+        for attempt in range(self._params["retries"] + 1):
+            captures, held = self._capture(group)
+            if all(capture.consistent for _item, capture in captures) or attempt == self._params["retries"]:
+                break
+            for _item, capture in captures:
+                capture.abort()
+        stamp = f"{self._moment:%Y%m%dT%H%M%SZ}"
+        name = f"{stamp}-{group[0].target.subject.name}" if len(group) > 1 else ""
+        for item, capture in captures:
+            item.held = held
+            try:
+                item.made = capture.commit(name, held)
+            except BaseException as error:
+                capture.abort()
+                if not isinstance(error, StewardError):
+                    raise
+                item.failure = str(error)
+
+    def _capture(self, group: Sequence[Item]) -> tuple[list[tuple[Item, Capture]], list[Held]]:
+        """Read the targets of a group while its writers are held; when that fails, leave nothing."""
+        captures: list[tuple[Item, Capture]] = []
+        held_back: dict[str, Container] = {
+            container.id: container for item in group for container in writers(item.target.uses)
+        }
+        quiescence = Quiescence(
+            self._engine, held_back.values(), self._settings.quiesce, self._params["quiesce_max"] or None
+        )
+        try:
+            try:
+                with quiescence:
+                    if self._settings.quiesce != "none":
+                        self._refuse_newcomers(group, set(held_back))
+                    for item in group:
+                        self._read(item, captures)
+            finally:
+                # A container that could not be put back is a failure of the run, whatever else became of it.
+                self._failures += quiescence.failures
+            if quiescence.expired:
+                raise QuiesceError(
+                    f"The containers were put back after quiesce_max ({self._params['quiesce_max']} s), before their data "
+                    "was read. Set a longer quiesce_max, or find out what is slow."
+                )
+        except BaseException:
+            for _item, capture in captures:
+                capture.abort()
+            raise
+        return captures, list(quiescence.held)
+
+    def _read(self, item: Item, captures: list[tuple[Item, Capture]]) -> None:
+        """Read one target; its own failure does not stop the others of its group."""
+        capture = Capture(self._engine, self._store, item.target, self._settings, self._moment)
+        try:
+            capture.read()
+        except BaseException as error:
+            capture.abort()
+            if not isinstance(error, StewardError):
+                raise
+            item.failure = str(error)
+        else:
+            captures.append((item, capture))
+
+    def _refuse_newcomers(self, group: Sequence[Item], held: set[str]) -> None:
+        """Raise QuiesceError when a container that writes has started since the plan was made."""
+        containers = self._engine.containers()
+        for item in group:
+            for container in writers(uses(item.target.place, containers, {})):
+                if container.id not in held:
+                    raise QuiesceError(
+                        f"The container {container.name} started to use {item.target.subject} while the backup began. "
+                        "Run the backup again."
+                    )
+
+    def _finish(self, item: Item) -> None:
+        """Confirm what was unchanged, and remove what the plan said and what is still not kept."""
+        subject = item.target.subject
+        if item.made is None and item.newest is not None and item.newest.manifest is not None:
+            self._store.confirm(subject, item.newest.manifest, self._moment)
+        whole = self._store.whole(subject)
+        accepted = self._params["accept_shrink"] or ""
+        for manifest in whole:
+            if manifest.id == accepted and not manifest.shrink_accepted:
+                manifest.shrink_accepted = True
+                self._store.rewrite(subject, manifest)
+        planned = set(item.retention.prune)
+        item.retention = plan_retention(whole, self._params["keep"], accepted)
+        for manifest in whole:
+            if manifest.id in planned and manifest.id in item.retention.prune:
+                self._store.remove(subject, manifest)
+                item.pruned.append(manifest.id)
+
+    def report(self) -> Report:
+        """Return the result, the same in form whether or not the plan was applied."""
+        failures = [f"{item.target.subject}: {item.failure}" for item in self._items if item.failure]
+        warnings = list(self._warnings)
+        for item in self._items:
+            if item.retention.held_back:
+                item.warnings.append(item.retention.held_back)
+            manifest = item.made.manifest if item.made else None
+            item.warnings += manifest.warnings if manifest else []
+            warnings += [warning for warning in item.warnings if warning not in warnings]
+        rows = [self._row(item) for item in self._items]
+        return Report(
+            changed=any(row["changed"] for row in rows),
+            result={"backups": rows, "store": {"path": str(self._store.path), "id": self._store.id}},
+            warnings=warnings,
+            differences=[_difference(item) for item in self._items if item.verdict.needed],
+            failures=[f"{len(failures)} of {len(rows)} could not be backed up. {' '.join(failures)}"] * bool(failures)
+            + self._failures,
+        )
+
+    def _row(self, item: Item) -> dict[str, Any]:
+        shown = item.made or item.newest
+        manifest = shown.manifest if shown else None
+        pruned = item.retention.prune if self._check_mode else item.pruned
+        made = item.verdict.needed if self._check_mode else item.made is not None
+        name = "volume" if item.target.volume else "path_backed_up"
+        return {
+            name: item.target.subject.name,
+            "changed": bool((made and not item.failure) or pruned),
+            "failed": bool(item.failure),
+            "reason": item.failure or item.verdict.reason,
+            "id": manifest.id if manifest else "",
+            "path": str(shown.archive) if shown else "",
+            "files": manifest.files if manifest else 0,
+            "size": manifest.size if manifest else 0,
+            "stored": manifest.stored if manifest else 0,
+            "sha256": manifest.archive["sha256"] if manifest else "",
+            "quiesced": [held._asdict() for held in item.held],
+            "pruned": list(pruned),
+            "warnings": item.warnings,
+        }
+
+
+def _difference(item: Item) -> Difference:
+    """Return what diff mode shows of one target: the files that are not as in the newest backup."""
+    differences = item.verdict.differences or Differences()
+    gone = [f"- {name}" for name in differences.lines("removed")]
+    touched = [f"~ {name}" for name in differences.lines("changed")]
+    fresh = [f"+ {name}" for name in differences.lines("added")]
+    before, after = "\n".join(gone + touched), "\n".join(fresh + touched)
+    return Difference(
+        str(item.target.subject),
+        f"{before}\n" if before else "",
+        f"{after}\n# {item.verdict.reason}\n" if after else f"# {item.verdict.reason}\n",
+    )

@@ -1,0 +1,98 @@
+# Copyright (c) 2026, the steward.docker contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Settles by digests whether an entry is as a backup's index has it, reading both in the same order."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Optional
+
+from ansible_collections.steward.docker.plugins.module_utils._backup.compare import Differences, compare, order
+from ansible_collections.steward.docker.plugins.module_utils._backup.entry import (
+    FILE,
+    HARD_LINK,
+    Entry,
+    decode,
+    path_of,
+)
+from ansible_collections.steward.docker.plugins.module_utils._backup.lines import LineReader
+from ansible_collections.steward.docker.plugins.module_utils._backup.tree import content_digest, xattrs_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ansible_collections.steward.docker.plugins.module_utils._backup.tree import Walk
+
+
+class Settler:
+    """Looks entries up in an index and compares digests. Entries have to come in the walk's order."""
+
+    def __init__(self, root: str, index: str) -> None:
+        """Prepare; the index is opened when the first entry comes."""
+        self._root = root
+        self._index = index
+        self._reader: Optional[LineReader] = None
+        self._ahead: Optional[bytes] = None
+
+    def __enter__(self) -> Settler:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Close the index."""
+        if self._reader is not None:
+            self._reader.end()
+
+    def _find(self, path: bytes) -> Optional[Entry]:
+        if self._reader is None:
+            self._reader = LineReader(self._index)
+            self._ahead = next(iter(self._reader), None)
+        while self._ahead is not None and order(path_of(self._ahead)) < order(path):
+            self._ahead = next(iter(self._reader), None)
+        if self._ahead is None or path_of(self._ahead) != path:
+            return None
+        return decode(self._ahead)
+
+    def same(self, entry: Entry) -> bool:
+        """Return whether the entry's content, attributes and ACLs are those in the index."""
+        known = self._find(entry.path)
+        return known is not None and self.equals(entry, known)
+
+    def equals(self, entry: Entry, known: Entry) -> bool:
+        """Return whether the entry's content, attributes and ACLs are the known ones."""
+        if known.type == HARD_LINK:
+            # Its first name came before and was settled there.
+            return _same_file(self._root, entry.path, known.target)
+        if known.type == FILE and content_digest(self._root, entry) != known.sha256:
+            return False
+        return xattrs_digest(self._root, entry) == known.xattrs
+
+
+def _same_file(root: str, path: bytes, other: bytes) -> bool:
+    base = os.fsencode(root)
+    try:
+        one, two = (os.lstat(os.path.join(base, name)) for name in (path, other))
+    except OSError:
+        return False
+    return one.st_ino == two.st_ino
+
+
+def differences_from_walk(walk: Walk, saved: Iterable[bytes], index: str) -> Differences:
+    """Return what differs between a tree and its saved walk; digests in the index settle what the walk cannot."""
+    with Settler(walk.root, index) as settler:
+        return compare(walk, saved, settler.same)
+
+
+def differences_from_index(walk: Walk, index: str) -> Differences:
+    """Return what differs between a tree and an index, reading the content of every file that seems the same."""
+    with Settler(walk.root, index) as settler, LineReader(index) as lines:
+        return compare(walk, lines, settler.same)
+
+
+def differences_of_stream(entries: Iterable[Entry], index: str) -> Differences:
+    """Return what differs between entries that came with their digests, as a stream gives them, and an index."""
+    with LineReader(index) as lines:
+        # Lines that are not equal to the letter differ in content or attributes: there is nothing left to settle.
+        return compare(entries, lines, lambda _entry: False)
