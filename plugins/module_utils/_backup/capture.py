@@ -164,6 +164,7 @@ class Capture:
             files=written.files,
             directories=written.directories,
             size=written.size,
+            allocated=walk.allocated if walk else written.size,
             quiesce=self._settings.quiesce,
             road="path" if target.road.path else "engine",
             lost=[] if target.road.path else list(LOST_BY_ENGINE_ROAD),

@@ -50,6 +50,8 @@ class Manifest:
     files: int
     directories: int
     size: int
+    # What the files take on a disk, less than their size where they have holes.
+    allocated: int
     quiesce: str
     # "path" or "engine", and what the engine's road lost.
     road: str

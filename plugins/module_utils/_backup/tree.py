@@ -63,6 +63,8 @@ class Walk:
         self.files = 0
         self.directories = 0
         self.size = 0
+        # What the files take on the disk: less than their size where they have holes.
+        self.allocated = 0
         self.sockets = 0
         # Paths relative to the root.
         self.excluded: list[bytes] = []
@@ -141,6 +143,7 @@ class Walk:
             ) from error
         size = status.st_size if kind == kinds.FILE else 0
         self.size += size
+        self.allocated += status.st_blocks * 512
         found = Entry(
             path,
             kind,

@@ -1,0 +1,110 @@
+# Copyright (c) 2026, the steward.docker contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A staged tree and the data change places, while those who use the data are stopped; or go back, if they do not come up."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, NamedTuple
+
+from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import consumers, lineage, uses
+from ansible_collections.steward.docker.plugins.module_utils._backup.disk import exchange, syncfs
+from ansible_collections.steward.docker.plugins.module_utils._backup.quiesce import Held, Quiescence, wait_until_up
+from ansible_collections.steward.docker.plugins.module_utils._errors import QuiesceError, RefusedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ansible_collections.steward.docker.plugins.module_utils._backup.beside import Wrapper
+    from ansible_collections.steward.docker.plugins.module_utils._backup.destination import Destination
+    from ansible_collections.steward.docker.plugins.module_utils._engine import Container, Engine
+
+
+class Swapped(NamedTuple):
+    """Who was held for a swap, and what a person should know of it."""
+
+    held: list[Held]
+    warnings: list[str]
+
+
+def refuse_paused(destination: Destination) -> None:
+    """Raise RefusedError when a container that uses the data is paused: it could not be stopped in good order."""
+    for container in consumers(destination.uses):
+        if container.state == "paused":
+            raise RefusedError(
+                f"The container {container.name}, which uses {destination}, is paused and so cannot end in good order. "
+                f"Unpause or stop it first: docker unpause {container.name}"
+            )
+
+
+def probe_exchange(wrapper: Wrapper) -> None:
+    """Raise RefusedError, before anything is stopped, when the file system cannot exchange two directories."""
+    one, other = wrapper.path / "one", wrapper.path / "other"
+    one.mkdir()
+    other.mkdir()
+    try:
+        exchange(str(one), str(other))
+    finally:
+        one.rmdir()
+        other.rmdir()
+
+
+def swap(engine: Engine, destination: Destination, tree: Path, wait_healthy: float) -> Swapped:
+    """Let the tree and the destination's data change places, with every container that uses the data stopped meanwhile.
+
+    Afterwards `tree` is the old data. When the containers do not come up on the new data, everything is put back and
+    QuiesceError says so.
+    """
+    path = destination.road.path
+    users = consumers(destination.uses)
+    quiescence = Quiescence(engine, users, "stop")
+    with quiescence:
+        _exchange(str(tree), path)
+        # As the engine writes the time that a container was started, in UTC.
+        swapped_at = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}"
+    warnings = _restart_newcomers(engine, destination, {container.id for container in users}, swapped_at)
+    wrong = list(quiescence.failures)
+    if users and not wrong:
+        wrong = [f"{name} {state}" for name, state in wait_until_up(engine, users, wait_healthy).items()]
+    if wrong:
+        back = Quiescence(engine, _running(engine, users), "stop")
+        with back:
+            _exchange(str(tree), path)
+        stopped = {container.id for container in users} - {container.id for container in _running(engine, users)}
+        for container in users:
+            if container.id in stopped:
+                engine.start(container.id)
+        raise QuiesceError(
+            f"The containers did not come up on the restored data of {destination} ({'; '.join(wrong)}). "
+            "The data from before was put back and the containers were started on it."
+        )
+    return Swapped(quiescence.held, warnings)
+
+
+def _exchange(tree: str, path: str) -> None:
+    exchange(tree, path)
+    syncfs(os.path.dirname(path))
+
+
+def _running(engine: Engine, users: list[Container]) -> list[Container]:
+    ids = {container.id for container in users}
+    return [container for container in engine.containers() if container.id in ids and container.alive]
+
+
+def _restart_newcomers(engine: Engine, destination: Destination, known: set[str], swapped_at: str) -> list[str]:
+    """Restart the containers that began to use the data while it was restored: they still see the old tree."""
+    path = destination.road.path
+    place = destination.place._replace(lineage=lineage(path))
+    warnings: list[str] = []
+    for container in consumers(uses(place, engine.containers(), {})):
+        if container.id in known or engine.inspect(container.id)["State"]["StartedAt"][: len(swapped_at)] > swapped_at:
+            continue
+        engine.restart(container.id)
+        warnings.append(
+            f"The container {container.name} started to use {destination} while it was restored; it was restarted, so "
+            "that it sees the restored data."
+        )
+    return warnings

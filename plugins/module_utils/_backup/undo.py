@@ -1,0 +1,131 @@
+# Copyright (c) 2026, the steward.docker contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The job of volume_restore with undo: the tree that the last restore replaced comes back."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Optional
+
+from ansible_collections.steward.docker.plugins.module_utils._backup import beside
+from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import consumers
+from ansible_collections.steward.docker.plugins.module_utils._backup.destination import (
+    Destination,
+    anonymous_volume,
+    directory_destination,
+    observe_uses,
+    refuse_unfit,
+    volume_destination,
+)
+from ansible_collections.steward.docker.plugins.module_utils._backup.manifest import VOLUMES
+from ansible_collections.steward.docker.plugins.module_utils._backup.quiesce import refuse_stop
+from ansible_collections.steward.docker.plugins.module_utils._backup.roads import observe_host
+from ansible_collections.steward.docker.plugins.module_utils._backup.swap import Swapped, refuse_paused, swap
+from ansible_collections.steward.docker.plugins.module_utils._engine import Engine
+from ansible_collections.steward.docker.plugins.module_utils._errors import StewardError
+from ansible_collections.steward.docker.plugins.module_utils._job import Action, Difference, Report
+from ansible_collections.steward.docker.plugins.module_utils._state import Lock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ansible_collections.steward.docker.plugins.module_utils._backup.beside import Wrapper
+
+
+class UndoJob:
+    """Takes back the last restore of a volume or a directory, and keeps no previous tree of its own."""
+
+    def __init__(self, params: Mapping[str, Any], *, check_mode: bool) -> None:
+        """Take the module's parameters."""
+        self._params = params
+        self._check_mode = check_mode
+        self._locks = ExitStack()
+        self._warnings: list[str] = []
+        self._previous: Optional[Wrapper] = None
+        self._swapped: Optional[Swapped] = None
+
+    def __enter__(self) -> UndoJob:
+        """Return itself; the lock is taken once it is known of what."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Let go of the lock."""
+        self._locks.close()
+
+    def observe(self) -> None:
+        """Find the destination and its previous tree."""
+        params = self._params
+        self._engine = Engine(params)
+        host = observe_host(self._engine)
+        containers = self._engine.containers()
+        self._destination = self._find(host, containers)
+        path = self._destination.road.path
+        if not self._destination.exists or not path:
+            raise StewardError(
+                f"There is nothing to undo for {self._destination}: {self._destination.road.reason}, so no restore has left "
+                "a previous tree beside it."
+            )
+        observe_uses(self._destination, containers)
+        if not self._check_mode:
+            parts = (self._engine.facts.id, self._destination.kind, self._destination.name)
+            self._locks.enter_context(Lock(parts, str(self._destination), params["lock_timeout"]))
+            beside.sweep(path)
+        self._previous = beside.previous(path)
+        self._backup = self._previous.note().get("backup", "a backup") if self._previous else ""
+        if self._previous is not None:
+            refuse_paused(self._destination)
+            for container in consumers(self._destination.uses):
+                refuse_stop(container, self._engine.inspect(container.id))
+            refuse_unfit(self._destination, self._engine, host)
+
+    def _find(self, host: Any, containers: Any) -> Destination:
+        to, path, volume = self._params["to"], self._params["path"], self._params["volume"]
+        name = to or path or volume
+        if name.startswith("/"):
+            return directory_destination(os.path.normpath(name), host)
+        return volume_destination(self._engine, anonymous_volume(name, containers) if "/" in name else name, host)
+
+    def plan(self) -> list[Action]:
+        """Return the undoing, and the containers that are stopped for it."""
+        if self._previous is None:
+            return []
+        name = self._destination.name
+        kind = "volume" if self._destination.kind == VOLUMES else "directory"
+        why = f"it uses {self._destination}"
+        users = consumers(self._destination.uses)
+        return [
+            *(Action("container", user.id, user.name, "stop and start", why) for user in users),
+            Action(kind, name, name, "undo", f"take back the restore of {self._backup}"),
+        ]
+
+    def apply(self) -> None:
+        """Let the previous tree and the data change places, and remove what was the data."""
+        if self._previous is None:
+            return
+        path = self._destination.road.path
+        self._swapped = swap(self._engine, self._destination, self._previous.tree, self._params["wait_healthy"])
+        if not beside.remove(self._previous, path):
+            self._warnings.append(f"The undone data of {self._destination} is still mounted; a later run removes it.")
+
+    def report(self) -> Report:
+        """Return what was undone, or would be."""
+        undone = self._previous is not None
+        held = self._swapped.held if self._swapped else []
+        self._warnings += self._swapped.warnings if self._swapped else []
+        name = "volume" if self._destination.kind == VOLUMES else "path"
+        return Report(
+            changed=undone,
+            result={
+                "restored": {name: self._destination.name, "backup": "", "previous": ""} if self._swapped else {},
+                "reason": f"took back the restore of {self._backup}" if undone else "there is no restore to take back",
+                "quiesced": [item._asdict() for item in held],
+            },
+            warnings=self._warnings,
+            differences=[Difference(str(self._destination), f"# as restored from {self._backup}\n", "# as before that restore\n")]
+            if undone
+            else [],
+            failures=[],
+        )
