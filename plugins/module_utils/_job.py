@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
+
 from ansible_collections.steward.docker.plugins.module_utils._engine import SDK_IMPORT_ERROR
 from ansible_collections.steward.docker.plugins.module_utils._errors import StewardError
 from ansible_collections.steward.docker.plugins.module_utils._signals import Interrupted, ending_signals_raise
@@ -78,7 +79,7 @@ class Job(Protocol):
 
 
 def valid_utf8(value: Any) -> Any:
-    """Return the value with every stray byte of every text as `\\xNN`: ansible-core refuses a result with one."""
+    r"""Return the value with every stray byte of every text as `\xNN`: ansible-core refuses a result with one."""
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     if isinstance(value, dict):

@@ -62,6 +62,10 @@ def mount_points() -> dict[bytes, bytes]:
         for line in lines:
             before, _separator, after = line.partition(b" - ")
             # Space, tab, newline and backslash are octal escapes there.
-            path = before.split(b" ")[4].decode("unicode_escape").encode("latin-1") if b"\\" in before else before.split(b" ")[4]
+            path = (
+                before.split(b" ")[4].decode("unicode_escape").encode("latin-1")
+                if b"\\" in before
+                else before.split(b" ")[4]
+            )
             points[path] = after.split(b" ", 1)[0]
     return points

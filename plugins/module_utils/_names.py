@@ -17,7 +17,7 @@ _FILE_NAME_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 
 def printable(name: Union[str, bytes, os.PathLike[str]]) -> str:
-    """Return a name as valid UTF-8 on one line: stray bytes and control characters as `\\xNN`, a backslash doubled."""
+    r"""Return a name as valid UTF-8 on one line: stray bytes and control characters as `\xNN`, a backslash doubled."""
     raw = os.fsencode(name)
     if raw.isascii() and b"\\" not in raw:
         text = raw.decode("ascii")
@@ -62,5 +62,7 @@ def unescape_path(name: str) -> str:
     """Return the absolute path that escape_path() was given."""
     if name == "-":
         return "/"
-    raw = re.sub(rb"%([0-9A-F]{2})", lambda found: bytes([int(found.group(1), 16)]), name.replace("-", "/").encode("ascii"))
+    raw = re.sub(
+        rb"%([0-9A-F]{2})", lambda found: bytes([int(found.group(1), 16)]), name.replace("-", "/").encode("ascii")
+    )
     return "/" + os.fsdecode(raw)

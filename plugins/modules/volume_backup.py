@@ -269,11 +269,18 @@ store:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.steward.docker.plugins.module_utils._backup.backup import BackupJob
 from ansible_collections.steward.docker.plugins.module_utils._job import run_job
-from ansible_collections.steward.docker.plugins.module_utils._options import LOCK_OPTIONS, STORE_OPTIONS, connection_spec
+from ansible_collections.steward.docker.plugins.module_utils._options import (
+    LOCK_OPTIONS,
+    STORE_OPTIONS,
+    connection_spec,
+)
 
-KEEP_OPTIONS = {unit: {"type": "int", "default": 0} for unit in ("last", "hourly", "daily", "weekly", "monthly", "yearly")}
+KEEP_OPTIONS = {
+    unit: {"type": "int", "default": 0} for unit in ("last", "hourly", "daily", "weekly", "monthly", "yearly")
+}
 
 
 def main() -> None:

@@ -187,10 +187,15 @@ plan:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+
 from ansible_collections.steward.docker.plugins.module_utils._backup.restore import RestoreJob
 from ansible_collections.steward.docker.plugins.module_utils._backup.undo import UndoJob
 from ansible_collections.steward.docker.plugins.module_utils._job import run_job
-from ansible_collections.steward.docker.plugins.module_utils._options import LOCK_OPTIONS, STORE_OPTIONS, connection_spec
+from ansible_collections.steward.docker.plugins.module_utils._options import (
+    LOCK_OPTIONS,
+    STORE_OPTIONS,
+    connection_spec,
+)
 
 # With undo, what is restored is not a backup.
 _NOT_WITH_UNDO = ("backup", "at", "previous_max_age", "subdir")

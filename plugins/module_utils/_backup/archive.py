@@ -253,4 +253,3 @@ def plain_chunks(path: str, on_member: Callable[[Entry], None]) -> Iterable[byte
         follower.close()
     finally:
         reader.end()
-

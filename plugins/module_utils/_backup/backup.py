@@ -154,7 +154,9 @@ class BackupJob:
             if item.verdict.needed:
                 identifier = target.volume.name if target.volume else target.path
                 actions.append(
-                    Action(target.kind, identifier, target.subject.name, "back up", item.verdict.reason, item.verdict.size)
+                    Action(
+                        target.kind, identifier, target.subject.name, "back up", item.verdict.reason, item.verdict.size
+                    )
                 )
                 expected = [*expected, *self._expected(item)]
             item.retention = plan_retention(expected, self._params["keep"], self._params["accept_shrink"] or "")
@@ -315,7 +317,7 @@ class BackupJob:
             "failed": bool(item.failure),
             "reason": item.failure or item.verdict.reason,
             "id": manifest.id if manifest else "",
-            "path": str(shown.archive) if shown else "",
+            "path": str(shown.archive_path) if shown else "",
             "files": manifest.files if manifest else 0,
             "size": manifest.size if manifest else 0,
             "stored": manifest.stored if manifest else 0,

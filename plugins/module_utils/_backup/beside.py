@@ -157,9 +157,8 @@ def sweep(data: str, max_age: Optional[int] = None) -> list[str]:
             else:
                 discard(wrapper)
                 swept.append(str(wrapper.path))
-        elif wrapper.kind == REMOVED or (max_age is not None and _age(wrapper) > max_age):
-            if remove(wrapper, data):
-                swept.append(str(wrapper.path))
+        elif (wrapper.kind == REMOVED or (max_age is not None and _age(wrapper) > max_age)) and remove(wrapper, data):
+            swept.append(str(wrapper.path))
     return swept
 
 

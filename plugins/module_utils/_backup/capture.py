@@ -190,7 +190,9 @@ class Capture:
             found.append(f"{len(written.changed_while_read)} files of {subject} changed while they were read: {names}.")
         if self._walk is not None:
             for path in self._walk.other_file_systems:
-                found.append(f"Another file system is mounted at {printable(path)} in {subject}: it is not in the backup.")
+                found.append(
+                    f"Another file system is mounted at {printable(path)} in {subject}: it is not in the backup."
+                )
         if not self._target.road.path:
             found.append(
                 f"{subject} was read through the engine ({self._target.road.reason}), which loses "

@@ -94,7 +94,9 @@ class Child:
 class Pump(threading.Thread):
     """Moves bytes from a source to a place in a thread of its own; an error there is kept and raised by finish()."""
 
-    def __init__(self, read: Callable[[int], bytes], write: Callable[[bytes], object], close: Callable[[], object]) -> None:
+    def __init__(
+        self, read: Callable[[int], bytes], write: Callable[[bytes], object], close: Callable[[], object]
+    ) -> None:
         """Prepare; `close` is called at the end of the source or on an error."""
         super().__init__(daemon=True)
         self._read = read
@@ -124,7 +126,7 @@ class Pump(threading.Thread):
 def write_all(sink: Union[BinaryIO, IO[bytes]], data: bytes) -> None:
     """Write all of the data: a raw file may take less at a time."""
     view = memoryview(data)
-    while len(view):
+    while view:
         view = view[sink.write(view) :]
 
 

@@ -108,8 +108,6 @@ def compare(now: Iterable[Entry], then: Iterable[bytes], settle: Callable[[Entry
             found.add("removed", path_of(line))
         else:
             known = decode(line)
-            if not same_but_content(entry, known):
-                found.add("changed", entry.path)
-            elif entry.type != DIRECTORY and not settle(entry):
+            if not same_but_content(entry, known) or (entry.type != DIRECTORY and not settle(entry)):
                 found.add("changed", entry.path)
     return found

@@ -61,7 +61,9 @@ class CompressedWriter:
         try:
             write_all(self._sink, chunk)
         except OSError as error:
-            remedy = " Free some space there, or keep fewer backups." if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+            remedy = (
+                " Free some space there, or keep fewer backups." if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+            )
             name = getattr(self._sink, "name", "the store")
             raise StoreError(f"Could not write {name}: {error.strerror}.{remedy}") from error
         self._hash.update(chunk)

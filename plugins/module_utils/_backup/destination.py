@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import Place, Use, lineage, uses
 from ansible_collections.steward.docker.plugins.module_utils._backup.manifest import BINDS, VOLUMES
@@ -53,7 +53,7 @@ class Destination:
         return self.volume.created_at if self.volume else ""
 
     @property
-    def handle(self) -> dict[str, str]:
+    def handle(self) -> dict[str, Any]:
         """What the engine's helper has to mount to reach the data."""
         return {"volume": self.name} if self.kind == VOLUMES else {"path": self.name}
 

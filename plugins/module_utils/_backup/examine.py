@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from ansible_collections.steward.docker.plugins.module_utils._backup import saved_walk
 from ansible_collections.steward.docker.plugins.module_utils._backup.archive import members_of
-from ansible_collections.steward.docker.plugins.module_utils._backup.compare import Differences
 from ansible_collections.steward.docker.plugins.module_utils._backup.disk import syncfs
 from ansible_collections.steward.docker.plugins.module_utils._backup.exclude import Excludes
 from ansible_collections.steward.docker.plugins.module_utils._backup.manifest import parse_time
@@ -25,6 +24,7 @@ from ansible_collections.steward.docker.plugins.module_utils._durations import s
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ansible_collections.steward.docker.plugins.module_utils._backup.compare import Differences
     from ansible_collections.steward.docker.plugins.module_utils._backup.manifest import Manifest
     from ansible_collections.steward.docker.plugins.module_utils._backup.store import Backup, Store
     from ansible_collections.steward.docker.plugins.module_utils._backup.targets import Target
@@ -96,10 +96,10 @@ def examine(
         return Verdict(True, reason, None, walk.size)
     saved = saved_walk.load(target.walk_key(engine, store.id), manifest.id)
     if saved is None:
-        differences = differences_from_index(walk, str(newest.index))
+        differences = differences_from_index(walk, str(newest.index_path))
     else:
         with saved:
-            differences = differences_from_walk(walk, saved, str(newest.index))
+            differences = differences_from_walk(walk, saved, str(newest.index_path))
     return Verdict(bool(reason or differences), reason or str(differences), differences, walk.size)
 
 
@@ -107,4 +107,6 @@ def _differences_by_engine(engine: Engine, target: Target, newest: Backup, wishe
     exclude = Excludes(wishes.exclude_paths)
     with engine.helper(**target.handle()) as helper:
         members = members_of(engine.read_tree(helper))
-        return differences_of_stream((entry for entry in members if not exclude.match(entry.path)), str(newest.index))
+        return differences_of_stream(
+            (entry for entry in members if not exclude.match(entry.path)), str(newest.index_path)
+        )

@@ -36,7 +36,9 @@ class Guard:
             self._links.add(path)
         elif path in self._links:
             # A later member of the same name replaces the link, or would be written through it: not worth the doubt.
-            raise ArchiveError(f"its member {printable(entry.path)} has the name of a symbolic link that came before it.")
+            raise ArchiveError(
+                f"its member {printable(entry.path)} has the name of a symbolic link that came before it."
+            )
 
     def _place(self, name: bytes, member: bytes) -> bytes:
         if name.startswith(b"/"):

@@ -106,4 +106,3 @@ class LineReader:
     def end(self) -> None:
         """Leave nothing running and open, in every outcome."""
         self._reader.end()
-

@@ -15,6 +15,7 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.archive imp
 from ansible_collections.steward.docker.plugins.module_utils._backup.compare import Differences, compare
 from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import consumers
 from ansible_collections.steward.docker.plugins.module_utils._backup.disk import free_bytes, syncfs
+from ansible_collections.steward.docker.plugins.module_utils._backup.lines import LineReader
 from ansible_collections.steward.docker.plugins.module_utils._backup.quiesce import Quiescence
 from ansible_collections.steward.docker.plugins.module_utils._backup.root_place import (
     take_label,
@@ -32,7 +33,6 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.source impo
 )
 from ansible_collections.steward.docker.plugins.module_utils._backup.swap import Swapped, probe_exchange, swap
 from ansible_collections.steward.docker.plugins.module_utils._backup.tree import Walk
-from ansible_collections.steward.docker.plugins.module_utils._backup.lines import LineReader
 from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError, RefusedError, StewardError
 
 if TYPE_CHECKING:
@@ -157,7 +157,9 @@ def restore_by_engine(engine: Engine, source: Source, destination: Destination) 
     if quiescence.failures:
         raise StewardError(" ".join(quiescence.failures))
     if differences:
-        names = ", ".join((differences.names["changed"] + differences.names["removed"] + differences.names["added"])[:3])
+        names = ", ".join(
+            (differences.names["changed"] + differences.names["removed"] + differences.names["added"])[:3]
+        )
         raise StewardError(
             f"{destination} was filled through the engine and is not as the backup {source.id}: {differences} ({names})."
         )

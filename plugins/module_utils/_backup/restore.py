@@ -136,7 +136,9 @@ class RestoreJob:
                     "to the same moment. Consider restoring them too."
                 )
             if not manifest.consistent:
-                self._warnings.append(f"Files changed while the backup {manifest.id} was made: it may not be consistent.")
+                self._warnings.append(
+                    f"Files changed while the backup {manifest.id} was made: it may not be consistent."
+                )
             if manifest.user_mapping != user_mapping(self._engine.facts):
                 raise RefusedError(
                     f"The backup {manifest.id} was made on an engine that maps users as {manifest.user_mapping or 'none'}; "
@@ -221,7 +223,7 @@ class RestoreJob:
         saved = saved_walk.load(key, manifest.id) if key and manifest else None
         if saved is not None:
             with saved:
-                return differences_from_walk(walk, saved, source.index)
+                return differences_from_walk(walk, saved, source.index_path)
         root = next(iter(Walk(path)))
         with index_of(source, root) as index:
             return differences_from_index(walk, index)
@@ -253,7 +255,9 @@ class RestoreJob:
         if not destination.exists:
             actions.append(Action(kind, name, name, "create", self._reason))
         for container in consumers(destination.uses):
-            actions.append(Action("container", container.id, container.name, "stop and start", f"it uses {destination}"))
+            actions.append(
+                Action("container", container.id, container.name, "stop and start", f"it uses {destination}")
+            )
         reason = f"restore {self._source.id}: {self._reason}"
         actions.append(Action(kind, name, name, "restore", reason, manifest.size if manifest else 0))
         return actions

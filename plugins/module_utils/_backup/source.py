@@ -15,15 +15,27 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 from ansible_collections.steward.docker.plugins.module_utils._backup.archive import Read, extract_archive, read_archive
 from ansible_collections.steward.docker.plugins.module_utils._backup.compare import order
 from ansible_collections.steward.docker.plugins.module_utils._backup.compress import NONE
-from ansible_collections.steward.docker.plugins.module_utils._backup.entry import DIRECTORY, Entry, decode, encode, path_of
+from ansible_collections.steward.docker.plugins.module_utils._backup.entry import (
+    DIRECTORY,
+    Entry,
+    decode,
+    encode,
+    path_of,
+)
 from ansible_collections.steward.docker.plugins.module_utils._backup.lines import LineReader, LineWriter
-from ansible_collections.steward.docker.plugins.module_utils._backup.manifest import Manifest, Subject, from_json, parse_time
-from ansible_collections.steward.docker.plugins.module_utils._backup.store import Backup, Store
+from ansible_collections.steward.docker.plugins.module_utils._backup.manifest import (
+    Manifest,
+    Subject,
+    from_json,
+    parse_time,
+)
 from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError, StoreError
 from ansible_collections.steward.docker.plugins.module_utils._names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ansible_collections.steward.docker.plugins.module_utils._backup.store import Backup, Store
 
 _LISTED = 5
 
@@ -33,7 +45,7 @@ class Source(NamedTuple):
 
     archive: str
     manifest: Optional[Manifest] = None
-    index: str = ""
+    index_path: str = ""
     strip_components: int = 0
     subdir: str = ""
 
@@ -58,13 +70,15 @@ def find_backup(store: Store, subject: Subject, wanted: str, at: Optional[str]) 
         found = [backup for backup in whole if backup.manifest and parse_time(backup.manifest.created_at) <= moment]
         if found:
             return found[-1]
-        raise StoreError(f"There is no backup of {subject} from {at} or before. {_what_is_there(store, subject, whole)}")
+        raise StoreError(
+            f"There is no backup of {subject} from {at} or before. {_what_is_there(store, subject, whole)}"
+        )
     if wanted == "latest":
         if whole:
             return whole[-1]
         damaged = [backup.damage for backup in backups if backup.damage]
-        found = f"All {len(damaged)} are damaged: {damaged[-1]}" if damaged else _what_is_there(store, subject, whole)
-        raise StoreError(f"There is no whole backup of {subject}. {found}")
+        rest = f"All {len(damaged)} are damaged: {damaged[-1]}" if damaged else _what_is_there(store, subject, whole)
+        raise StoreError(f"There is no whole backup of {subject}. {rest}")
     for backup in backups:
         if backup.path.name == f"{wanted}.json":
             if backup.damage:
@@ -92,7 +106,7 @@ def _what_is_there(store: Store, subject: Subject, whole: list[Backup]) -> str:
 
 def source_of_backup(backup: Backup) -> Source:
     """Return the source that a whole backup is."""
-    return Source(str(backup.archive), backup.manifest, str(backup.index))
+    return Source(str(backup.archive_path), backup.manifest, str(backup.index_path))
 
 
 def source_of_path(path: str, strip_components: int, subdir: str) -> Source:
@@ -133,7 +147,7 @@ def _proven(source: Source, found: Read, index_digest: str) -> None:
     if found.sha256 != manifest.archive["sha256"]:
         raise ArchiveError(f"The archive {source.archive} is damaged: its SHA-256 is not the one in its manifest.")
     if index_digest != manifest.index["sha256"]:
-        raise ArchiveError(f"The index {source.index} is damaged: its SHA-256 is not the one in the manifest.")
+        raise ArchiveError(f"The index {source.index_path} is damaged: its SHA-256 is not the one in the manifest.")
 
 
 def extract(source: Source, destination: str) -> Read:
@@ -142,7 +156,7 @@ def extract(source: Source, destination: str) -> Read:
         return extract_archive(
             source.archive, destination, lambda _entry: None, strip_components=source.strip_components, checksums=True
         )
-    with LineReader(source.index) as lines:
+    with LineReader(source.index_path) as lines:
         check = _Checked(lines)
         found = extract_archive(source.archive, destination, check)
         _end_of(check, source)
@@ -156,7 +170,7 @@ def verify(source: Source) -> Read:
         return read_archive(
             source.archive, lambda _entry: None, strip_components=source.strip_components, checksums=True
         )
-    with LineReader(source.index) as lines:
+    with LineReader(source.index_path) as lines:
         check = _Checked(lines)
         found = read_archive(source.archive, check)
         _end_of(check, source)
@@ -178,7 +192,7 @@ def index_of(source: Source, root: Optional[Entry]) -> Iterator[str]:
     `root` is what the root directory is now: an archive that says nothing of it leaves it so.
     """
     if source.manifest:
-        yield source.index
+        yield source.index_path
         return
     found: dict[bytes, Entry] = {b"": root} if root else {}
 

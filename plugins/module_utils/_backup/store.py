@@ -49,12 +49,12 @@ class Backup(NamedTuple):
     damage: str = ""
 
     @property
-    def archive(self) -> Path:
+    def archive_path(self) -> Path:
         """The archive's path."""
         return self.path.parent / (self.manifest.archive["name"] if self.manifest else "")
 
     @property
-    def index(self) -> Path:
+    def index_path(self) -> Path:
         """The index's path."""
         return self.path.parent / (self.manifest.index["name"] if self.manifest else "")
 
@@ -222,7 +222,9 @@ class Store:
     def home(self, subject: Subject) -> Path:
         """Return the directory of a subject's backups."""
         # A volume's name has no slash; that of an anonymous one, CONTAINER:DESTINATION, has.
-        escaped = escape_path(subject.name) if subject.kind == BINDS else subject.name.replace("%", "%25").replace("/", "%2F")
+        escaped = (
+            escape_path(subject.name) if subject.kind == BINDS else subject.name.replace("%", "%25").replace("/", "%2F")
+        )
         return self.path / escape_path(subject.host) / subject.kind / escaped
 
     def hosts(self) -> list[str]:
@@ -259,7 +261,7 @@ class Store:
         except OSError as error:
             return Backup(path, None, f"Could not read the manifest {path}: {error.strerror}.")
         backup = Backup(path, manifest)
-        for what, file, size in (("archive", backup.archive, manifest.stored), ("index", backup.index, None)):
+        for what, file, size in (("archive", backup.archive_path, manifest.stored), ("index", backup.index_path, None)):
             try:
                 length = file.stat().st_size
             except OSError:
@@ -290,7 +292,9 @@ class Store:
         try:
             write_private(self.home(subject) / f"{manifest.id}.json", manifest.to_json())
         except OSError as error:
-            raise StoreError(f"Could not write the manifest of {manifest.id} of {subject}: {error.strerror}.") from error
+            raise StoreError(
+                f"Could not write the manifest of {manifest.id} of {subject}: {error.strerror}."
+            ) from error
 
     def confirm(self, subject: Subject, manifest: Manifest, when: datetime) -> None:
         """Note that the subject still is as this backup has it."""

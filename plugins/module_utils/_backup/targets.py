@@ -73,7 +73,11 @@ def volume_target(chosen: ChosenVolume, host_name: str, host: Host, *, stops: bo
         road = Road("", "its mount goes away when its containers are stopped")
     anonymous = {"container": chosen.container, "destination": chosen.destination} if chosen.container else {}
     return Target(
-        Subject(host_name, VOLUMES, chosen.kept_as), road, place_of(volume.name, road), volume=volume, anonymous=anonymous
+        Subject(host_name, VOLUMES, chosen.kept_as),
+        road,
+        place_of(volume.name, road),
+        volume=volume,
+        anonymous=anonymous,
     )
 
 

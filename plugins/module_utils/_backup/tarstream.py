@@ -106,7 +106,7 @@ class _SparseContent:
             data, self._map = self._map, b""
         view = memoryview(data)
         segments = self._segments or []
-        while len(view) and segments:
+        while view and segments:
             offset, length = segments[0]
             self._zeros_until(offset)
             taken = view[: offset + length - self._position]
@@ -366,9 +366,7 @@ class Follower:
             return
         if self._passes:
             self.members += 1
-            self._on_member(
-                self._entry if self._hash is None else self._entry._replace(sha256=self._hash.hexdigest())
-            )
+            self._on_member(self._entry if self._hash is None else self._entry._replace(sha256=self._hash.hexdigest()))
         self._entry = self._hash = None
 
 
@@ -379,4 +377,3 @@ def _default_acl(text: bytes) -> bytes:
 
 def _device(header: bytes) -> int:
     return os.makedev(_number(header[329:337]), _number(header[337:345]))
-

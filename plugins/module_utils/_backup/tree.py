@@ -207,7 +207,9 @@ def xattrs_digest(root: str, entry: Entry) -> str:
     """Return the digest of an entry's extended attributes and ACLs, "" also when it is not there any more."""
     parent, _slash, name = entry.path.rpartition(b"/")
     try:
-        descriptor = open_inside(root, parent, os.O_RDONLY | os.O_DIRECTORY) if parent else os.open(root, _OPEN_DIRECTORY)
+        descriptor = (
+            open_inside(root, parent, os.O_RDONLY | os.O_DIRECTORY) if parent else os.open(root, _OPEN_DIRECTORY)
+        )
     except OSError:
         return ""
     try:

@@ -124,7 +124,9 @@ class UndoJob:
                 "quiesced": [item._asdict() for item in held],
             },
             warnings=self._warnings,
-            differences=[Difference(str(self._destination), f"# as restored from {self._backup}\n", "# as before that restore\n")]
+            differences=[
+                Difference(str(self._destination), f"# as restored from {self._backup}\n", "# as before that restore\n")
+            ]
             if undone
             else [],
             failures=[],
