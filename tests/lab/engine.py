@@ -22,8 +22,11 @@ class LabError(Exception):
 
 
 def run(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a command; raise LabError with its own words when it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    """Run a command; raise LabError with its own words when it fails or, as status 127, is not there."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        done = subprocess.CompletedProcess(command, 127, "", str(error))
     if check and done.returncode != 0:
         raise LabError(f"{' '.join(command)} failed with {done.returncode}: {(done.stderr or done.stdout).strip()}")
     return done
