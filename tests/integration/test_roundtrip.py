@@ -73,7 +73,17 @@ def _allocated(root: Path) -> dict[str, int]:
 def assert_equal(one: Path, other: Path, *, only_there: str = "") -> None:
     """Assert that rsync finds no difference; `only_there` is what only the first one has."""
     done = subprocess.run(
-        ["rsync", "-aHAXS", "--numeric-ids", "--delete", "--dry-run", "--itemize-changes", "--checksum", f"{one}/", f"{other}/"],
+        [
+            "rsync",
+            "-aHAXS",
+            "--numeric-ids",
+            "--delete",
+            "--dry-run",
+            "--itemize-changes",
+            "--checksum",
+            f"{one}/",
+            f"{other}/",
+        ],
         check=True,
         capture_output=True,
     )
@@ -113,9 +123,7 @@ def test_the_two_lines_of_the_documentation_restore_an_archive(keeper: Keeper, s
     lines = [line for line in text.splitlines() if line.startswith(("zstd -dc", "  | tar"))]
     assert len(lines) == 2
     command = "\n".join(lines).replace("ARCHIVE", "$ARCHIVE").replace("DIRECTORY", '"$DIRECTORY"')
-    subprocess.run(
-        ["sh", "-c", command], check=True, env={**os.environ, "ARCHIVE": archive, "DIRECTORY": str(target)}
-    )
+    subprocess.run(["sh", "-c", command], check=True, env={**os.environ, "ARCHIVE": archive, "DIRECTORY": str(target)})
     assert_equal(root, target, only_there="socket")
 
 

@@ -84,7 +84,7 @@ def restore_by_swap(
         read = extract(source, str(wrapper.tree))
         _promote(wrapper, source)
         if not fresh:
-            if read.root is None or source.strip_components:
+            if not source.subdir and (read.root is None or source.strip_components):
                 take_owner_and_mode(path, str(wrapper.tree))
             take_label(path, str(wrapper.tree))
         syncfs(str(wrapper.tree))
@@ -96,7 +96,7 @@ def restore_by_swap(
             swapped = Swapped([], [])
         else:
             probe_exchange(wrapper)
-            swapped = swap(engine, destination, wrapper.tree, wait_healthy)
+            swapped = swap(engine, destination, wrapper, wait_healthy)
             if keep:
                 note = {"backup": source.id, "destination": destination.name}
                 kept = str(beside.keep_as_previous(wrapper, path, note).tree)

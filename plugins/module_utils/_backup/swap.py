@@ -7,20 +7,23 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime, timezone
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from ansible_collections.steward.docker.plugins.module_utils._backup.beside import mounted_somewhere
 from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import consumers, lineage, uses
 from ansible_collections.steward.docker.plugins.module_utils._backup.disk import exchange, syncfs
 from ansible_collections.steward.docker.plugins.module_utils._backup.quiesce import Held, Quiescence, wait_until_up
 from ansible_collections.steward.docker.plugins.module_utils._errors import QuiesceError, RefusedError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ansible_collections.steward.docker.plugins.module_utils._backup.beside import Wrapper
     from ansible_collections.steward.docker.plugins.module_utils._backup.destination import Destination
     from ansible_collections.steward.docker.plugins.module_utils._engine import Container, Engine
+
+# How long a container that was just being started has to show that it runs.
+_SETTLED_SECONDS = 10.0
+_POLL = 0.2
 
 
 class Swapped(NamedTuple):
@@ -52,27 +55,25 @@ def probe_exchange(wrapper: Wrapper) -> None:
         other.rmdir()
 
 
-def swap(engine: Engine, destination: Destination, tree: Path, wait_healthy: float) -> Swapped:
-    """Let the tree and the destination's data change places, with every container that uses the data stopped meanwhile.
+def swap(engine: Engine, destination: Destination, wrapper: Wrapper, wait_healthy: float) -> Swapped:
+    """Let the wrapper's tree and the destination's data change places, with every container that uses the data stopped meanwhile.
 
-    Afterwards `tree` is the old data. When the containers do not come up on the new data, everything is put back and
+    Afterwards the wrapper has the old data. When the containers do not come up on the new data, everything is put back and
     QuiesceError says so.
     """
-    path = destination.road.path
+    path, tree = destination.road.path, str(wrapper.tree)
     users = consumers(destination.uses)
     quiescence = Quiescence(engine, users, "stop")
     with quiescence:
-        _exchange(str(tree), path)
-        # As the engine writes the time that a container was started, in UTC.
-        swapped_at = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}"
-    warnings = _restart_newcomers(engine, destination, {container.id for container in users}, swapped_at)
+        _exchange(tree, path)
+    warnings = _restart_newcomers(engine, destination, {container.id for container in users}, wrapper)
     wrong = list(quiescence.failures)
     if users and not wrong:
         wrong = [f"{name} {state}" for name, state in wait_until_up(engine, users, wait_healthy).items()]
     if wrong:
         back = Quiescence(engine, _running(engine, users), "stop")
         with back:
-            _exchange(str(tree), path)
+            _exchange(tree, path)
         stopped = {container.id for container in users} - {container.id for container in _running(engine, users)}
         for container in users:
             if container.id in stopped:
@@ -94,17 +95,20 @@ def _running(engine: Engine, users: list[Container]) -> list[Container]:
     return [container for container in engine.containers() if container.id in ids and container.alive]
 
 
-def _restart_newcomers(engine: Engine, destination: Destination, known: set[str], swapped_at: str) -> list[str]:
-    """Restart the containers that began to use the data while it was restored: they still see the old tree."""
-    path = destination.road.path
-    place = destination.place._replace(lineage=lineage(path))
-    warnings: list[str] = []
-    for container in consumers(uses(place, engine.containers(), {})):
-        if container.id in known or engine.inspect(container.id)["State"]["StartedAt"][: len(swapped_at)] > swapped_at:
-            continue
-        engine.restart(container.id)
-        warnings.append(
-            f"The container {container.name} started to use {destination} while it was restored; it was restarted, so "
-            "that it sees the restored data."
-        )
-    return warnings
+def _restart_newcomers(engine: Engine, destination: Destination, known: set[str], replaced: Wrapper) -> list[str]:
+    """Restart the containers that began to use the data while it was restored: they have the old tree mounted."""
+    place = destination.place._replace(lineage=lineage(destination.road.path))
+    restarted: dict[str, str] = {}
+    deadline = time.monotonic() + _SETTLED_SECONDS
+    while mounted_somewhere(replaced) and time.monotonic() < deadline:
+        for container in consumers(uses(place, engine.containers(), {})):
+            if container.id not in known and container.id not in restarted:
+                engine.restart(container.id)
+                restarted[container.id] = container.name
+        # A container that is just being started has its mounts before it is listed as running.
+        time.sleep(_POLL)
+    return [
+        f"The container {name} started to use {destination} while it was restored; it was restarted, so that it sees the "
+        "restored data."
+        for name in restarted.values()
+    ]

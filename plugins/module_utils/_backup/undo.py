@@ -106,7 +106,7 @@ class UndoJob:
         if self._previous is None:
             return
         path = self._destination.road.path
-        self._swapped = swap(self._engine, self._destination, self._previous.tree, self._params["wait_healthy"])
+        self._swapped = swap(self._engine, self._destination, self._previous, self._params["wait_healthy"])
         if not beside.remove(self._previous, path):
             self._warnings.append(f"The undone data of {self._destination} is still mounted; a later run removes it.")
 
