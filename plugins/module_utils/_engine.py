@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from ansible_collections.steward.docker.plugins.module_utils._errors import EngineError, NotFoundError
 from ansible_collections.steward.docker.plugins.module_utils._process import ProcessIdentity, myself, provably_dead
+from ansible_collections.steward.docker.plugins.module_utils._signals import uninterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -170,6 +171,7 @@ class Engine:
     def __init__(self, params: Mapping[str, Any]) -> None:
         """Connect with the connection options of a module and read the engine's facts."""
         self.url = str(params["docker_host"])
+        self._debug = bool(params["debug"])
         version = params.get("api_version") or "auto"
         try:
             tls = _tls_config(params)
@@ -211,6 +213,10 @@ class Engine:
         else:
             remedy = "Check that it runs and that docker_host and the TLS options are right."
         raise EngineError(f"No Docker Engine answers at {self.url}: {error}. {remedy}") from error
+
+    def debug_facts(self) -> dict[str, Any]:
+        """Return what a result says of the engine when the option debug is set."""
+        return {"engine": {"url": self.url, **self.facts._asdict()}} if self._debug else {}
 
     @contextmanager
     def _asking(self, what: str) -> Iterator[None]:
@@ -302,7 +308,8 @@ class Engine:
             mount = docker.types.Mount(HELPER_MOUNT, path, type="bind", read_only=read_only)
         image = container = ""
         try:
-            with self._asking(f"create a helper for {volume or path}"):
+            # A signal waits until it is known what has to be removed again.
+            with uninterrupted(), self._asking(f"create a helper for {volume or path}"):
                 answer = self._client.import_image_from_data(_EMPTY_TAR, changes=[f'LABEL {HELPER_LABEL}="{owner}"'])
                 image = _imported_id(answer)
                 container = self._client.create_container(
@@ -317,7 +324,7 @@ class Engine:
             self._remove_helper(container, image)
 
     def _remove_helper(self, container: str, image: str) -> None:
-        with self._asking("remove a helper container and its empty image"):
+        with uninterrupted(), self._asking("remove a helper container and its empty image"):
             if container:
                 self._client.remove_container(container, force=True)
             if image:

@@ -89,14 +89,16 @@ def valid_utf8(value: Any) -> Any:
     return value
 
 
-def require_sdk(module: AnsibleModule) -> None:
-    """Go on under an interpreter that has the Docker SDK, or fail by naming the package."""
+def require_sdk(module: AnsibleModule, *, or_fail: bool = True) -> None:
+    """Go on under an interpreter that has the Docker SDK; when there is none, fail by naming the package."""
     if SDK_IMPORT_ERROR is None:
         return
     if not has_respawned():
         interpreter = probe_interpreters_for_module(SYSTEM_INTERPRETERS, "docker")
         if interpreter:
             respawn_module(interpreter)
+    if not or_fail:
+        return
     module.fail_json(
         msg=missing_required_lib(
             "docker",
@@ -138,8 +140,11 @@ def run_job(module: AnsibleModule, make: Callable[[], Job]) -> None:
 
 
 def run_query(module: AnsibleModule, query: Callable[[], tuple[dict[str, Any], list[str]]]) -> None:
-    """Run a read-only question, which returns its result and its warnings, and leave through exit_json or fail_json."""
-    require_sdk(module)
+    """Run a read-only question, which returns its result and its warnings, and leave through exit_json or fail_json.
+
+    It can do without the SDK, and has to say what it could not tell then.
+    """
+    require_sdk(module, or_fail=False)
     try:
         with ending_signals_raise():
             result, warnings = query()

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -20,14 +21,30 @@ class Interrupted(Exception):
     """A signal asked the run to end. Not a StewardError: no loop over volumes may go on after it."""
 
 
+class _State:
+    """What is known of ending signals: how deep in protected blocks the run is, and the first signal that came."""
+
+    depth = 0
+    first = 0
+    raised = False
+
+
+def _raise_first() -> NoReturn:
+    # Only once: what is cleaned up after it must not be torn apart by the next one.
+    _State.raised = True
+    raise Interrupted(signal.Signals(_State.first).name)
+
+
 @contextmanager
 def ending_signals_raise() -> Iterator[None]:
-    """Raise Interrupted in the main thread when a signal asks the process to end."""
+    """Raise Interrupted in the main thread, once, when a signal asks the process to end."""
 
-    def interrupt(number: int, _frame: object) -> NoReturn:
-        raise Interrupted(signal.Signals(number).name)
+    def note(number: int, _frame: object) -> None:
+        _State.first = _State.first or number
+        if not _State.depth and not _State.raised:
+            _raise_first()
 
-    before = {number: signal.signal(number, interrupt) for number in ENDING}
+    before = {number: signal.signal(number, note) for number in ENDING}
     try:
         yield
     finally:
@@ -37,9 +54,18 @@ def ending_signals_raise() -> Iterator[None]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold ending signals back until the block is done: for the steps that put things back."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    """Hold ending signals back until the block is done: for steps that belong together, and for putting things back.
+
+    Blocking them in the kernel would not do: another thread takes them, and Python runs the handler here all the same.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # Handlers run in the main thread only.
+        yield
+        return
+    _State.depth += 1
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _State.depth -= 1
+        if _State.first and not _State.depth and not _State.raised:
+            _raise_first()

@@ -56,15 +56,19 @@ def owner_of_temporary(name: str) -> tuple[Optional[ProcessIdentity], str]:
     return ProcessIdentity.parse(owner), final
 
 
+def open_private(path: str, flags: int) -> int:
+    """Open a file that only its owner may read: the opener of open()."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Replace a file as a whole, readable by its owner only, and on disk when this returns."""
     temporary = temporary_name(path)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "wb") as file:
+        with open(temporary, "wb", opener=open_private) as file:
             file.write(data)
             file.flush()
-            os.fsync(descriptor)
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -65,6 +68,16 @@ class Slate:
         container.reload()
         return container.status, container.attrs["State"]["StartedAt"]
 
+    def now(self) -> str:
+        """Return the time from which events() is to look."""
+        return f"{time.time():.6f}"
+
+    def events(self, since: str) -> list[tuple[str, str]]:
+        """Return what the engine did to containers since then: (container, action), in its order."""
+        wanted = ("pause", "unpause", "stop", "start", "destroy", "restart")
+        found = self.client.api.events(since=since, until=self.now(), filters={"type": "container"}, decode=True)
+        return [(event["Actor"]["Attributes"]["name"], event["Action"]) for event in found if event["Action"] in wanted]
+
     def clear(self) -> None:
         """Remove every container and volume."""
         for container in self.client.containers.list(all=True, ignore_removed=True):
@@ -125,3 +138,18 @@ class Keeper:
 def keeper(modules: ModuleRun, store: Path) -> Keeper:
     """Return what backs up and restores in a store of the test's own."""
     return Keeper(modules, store)
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a Python that has no Docker SDK."""
+    place = tmp_path_factory.mktemp("bare")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
+    return str(place / "bin" / "python")
+
+
+@pytest.fixture(scope="session")
+def without_sdk() -> tuple[str, ...]:
+    """Return the words that hide the system Python's Docker SDK from what is run after them."""
+    package = "/usr/lib/python3/dist-packages/docker"
+    return ("unshare", "--mount", "sh", "-c", f'mount -t tmpfs none {package} && exec "$@"', "sh")

@@ -108,11 +108,13 @@ class BackupJob:
         binds, self._warnings = left_out_binds(mounted, self._host)
         targets = [volume_target(chosen, name, self._host, stops=stops) for chosen in volumes]
         targets += [bind_target(chosen, name, self._host) for chosen in binds]
-        observe_targets(self._engine, self._host, str(self._store.path), containers, targets)
         self._items = [Item(target) for target in targets]
         if not self._check_mode:
             self._engine.sweep_helpers()
             self._lock()
+            # The wait for a lock can be long.
+            containers = self._engine.containers()
+        observe_targets(self._engine, self._host, str(self._store.path), containers, targets)
         for item in self._items:
             self._observe(item)
 
@@ -203,15 +205,17 @@ class BackupJob:
                 capture.abort()
         stamp = f"{self._moment:%Y%m%dT%H%M%SZ}"
         name = f"{stamp}-{group[0].target.subject.name}" if len(group) > 1 else ""
-        for item, capture in captures:
-            item.held = held
-            try:
-                item.made = capture.commit(name, held)
-            except BaseException as error:
+        try:
+            for item, capture in captures:
+                item.held = held
+                try:
+                    item.made = capture.commit(name, held)
+                except StewardError as error:
+                    item.failure = str(error)
+        finally:
+            # Does nothing to those that were committed.
+            for _item, capture in captures:
                 capture.abort()
-                if not isinstance(error, StewardError):
-                    raise
-                item.failure = str(error)
 
     def _capture(self, group: Sequence[Item]) -> tuple[list[tuple[Item, Capture]], list[Held]]:
         """Read the targets of a group while its writers are held; when that fails, leave nothing."""
@@ -230,6 +234,8 @@ class BackupJob:
                     for item in group:
                         self._read(item, captures)
             finally:
+                # Once more: a signal at the very end of the block comes before its own release.
+                quiescence.release()
                 # A container that could not be put back is a failure of the run, whatever else became of it.
                 self._failures += quiescence.failures
             if quiescence.expired:
@@ -298,7 +304,11 @@ class BackupJob:
         rows = [self._row(item) for item in self._items]
         return Report(
             changed=any(row["changed"] for row in rows),
-            result={"backups": rows, "store": {"path": str(self._store.path), "id": self._store.id}},
+            result={
+                "backups": rows,
+                "store": {"path": str(self._store.path), "id": self._store.id},
+                **self._engine.debug_facts(),
+            },
             warnings=warnings,
             differences=[_difference(item) for item in self._items if item.verdict.needed],
             failures=[f"{len(failures)} of {len(rows)} could not be backed up. {' '.join(failures)}"] * bool(failures)

@@ -108,6 +108,18 @@ def previous(data: str) -> Optional[Wrapper]:
     return found[-1] if found else None
 
 
+def leave(wrapper: Wrapper, data: str, note: dict[str, Any]) -> Wrapper:
+    """Clear away a staging wrapper whose restore did not end well; return what was cleared away or kept.
+
+    Its tree is deleted only when it is the one that was staged: after the swap it is the data from before, and is kept.
+    """
+    staged = wrapper.note().get("staged")
+    if staged is not None and wrapper.tree.is_dir() and wrapper.tree.stat().st_ino != staged:
+        return keep_as_previous(wrapper, data, note)
+    discard(wrapper)
+    return wrapper
+
+
 def discard(wrapper: Wrapper) -> None:
     """Delete a wrapper with its tree, whatever signal comes meanwhile."""
     if not os.path.lexists(wrapper.path):
@@ -151,12 +163,7 @@ def sweep(data: str, max_age: Optional[int] = None) -> list[str]:
             owner = ProcessIdentity.parse(wrapper.mark)
             if owner is None or not provably_dead(owner):
                 continue
-            staged = wrapper.note().get("staged")
-            if staged is not None and wrapper.tree.is_dir() and wrapper.tree.stat().st_ino != staged:
-                swept.append(str(keep_as_previous(wrapper, data, {"backup": "unknown"}).path))
-            else:
-                discard(wrapper)
-                swept.append(str(wrapper.path))
+            swept.append(str(leave(wrapper, data, {"backup": "unknown"}).path))
         elif (wrapper.kind == REMOVED or (max_age is not None and _age(wrapper) > max_age)) and remove(wrapper, data):
             swept.append(str(wrapper.path))
     return swept

@@ -21,6 +21,7 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.saved_walk 
 from ansible_collections.steward.docker.plugins.module_utils._backup.tree import Walk
 from ansible_collections.steward.docker.plugins.module_utils._errors import StewardError, TreeError
 from ansible_collections.steward.docker.plugins.module_utils._names import printable
+from ansible_collections.steward.docker.plugins.module_utils._signals import uninterrupted
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -67,7 +68,8 @@ class Capture:
     def read(self) -> None:
         """Archive the target into the store under temporary names, with its index and its walk."""
         suffix = self._compression.suffix
-        draft = self._draft = self._store.draft(self._target.subject, self._moment, suffix, suffix)
+        with uninterrupted():
+            draft = self._draft = self._store.draft(self._target.subject, self._moment, suffix, suffix)
         header = {"backup": draft.id, **self._target.subject._asdict()}
         index = LineWriter(draft.index, self._compression, header)
         exclude = Excludes(self._settings.exclude_paths)
@@ -116,10 +118,11 @@ class Capture:
 
     def abort(self) -> None:
         """Leave nothing of it. Does nothing after commit()."""
-        if self._draft is not None:
-            self._draft.abort()
-        if self._saved is not None:
-            self._saved.drop()
+        with uninterrupted():
+            if self._draft is not None:
+                self._draft.abort()
+            if self._saved is not None:
+                self._saved.drop()
 
     def commit(self, group: str, held: list[Held]) -> Backup:
         """Finish the backup: from now on it is listed."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from hashlib import sha256
 from typing import BinaryIO, NamedTuple, Optional
 
@@ -64,8 +65,8 @@ class CompressedWriter:
             remedy = (
                 " Free some space there, or keep fewer backups." if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
             )
-            name = getattr(self._sink, "name", "the store")
-            raise StoreError(f"Could not write {name}: {error.strerror}.{remedy}") from error
+            where = os.path.dirname(os.fspath(self._sink.name))
+            raise StoreError(f"Could not write into {where}: {error.strerror}.{remedy}") from error
         self._hash.update(chunk)
         self.stored += len(chunk)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from hashlib import sha256
+from typing import BinaryIO
 
 from ansible_collections.steward.docker.plugins.module_utils._errors import RefusedError, TreeError
 
@@ -17,6 +19,15 @@ _RENAME_EXCHANGE = 2
 # What a file system answers that knows no exchange (rename(2)).
 _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 _libc = ctypes.CDLL(None, use_errno=True)
+_BLOCK = 1 << 20
+
+
+def digest_of_content(file: BinaryIO) -> str:
+    """Return the SHA-256 of what is left to read of a file."""
+    total = sha256()
+    while block := file.read(_BLOCK):
+        total.update(block)
+    return total.hexdigest()
 
 
 def syncfs(path: str) -> None:

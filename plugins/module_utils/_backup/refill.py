@@ -97,16 +97,19 @@ def restore_by_swap(
         else:
             probe_exchange(wrapper)
             swapped = swap(engine, destination, wrapper, wait_healthy)
-            if keep:
-                note = {"backup": source.id, "destination": destination.name}
-                kept = str(beside.keep_as_previous(wrapper, path, note).tree)
         if saved is not None:
             saved.keep()
+    except BaseException:
+        # Whether it failed before the swap or after it: what was the data is not deleted.
+        beside.leave(wrapper, path, {"backup": source.id})
+        raise
     finally:
         if saved is not None:
             saved.drop()
-        if wrapper.path.exists() and not beside.remove(wrapper, path):
-            warnings.append(f"The old data of {destination} is still mounted by a process; a later run removes it.")
+    if keep and not fresh:
+        kept = str(beside.keep_as_previous(wrapper, path, {"backup": source.id}).tree)
+    elif not beside.remove(wrapper, path):
+        warnings.append(f"The old data of {destination} is still mounted by a process; a later run removes it.")
     return Outcome(read, swapped, kept, warnings)
 
 
@@ -151,9 +154,12 @@ def restore_by_engine(engine: Engine, source: Source, destination: Destination) 
     read = verify(source)
     refuse_filled(engine, destination)
     quiescence = Quiescence(engine, consumers(destination.uses), "stop")
-    with quiescence, engine.helper(**destination.handle, read_only=False) as helper:
-        engine.write_tree(helper, plain_chunks(source.archive, lambda _entry: None))
-        differences = differences_by_engine(engine, source, destination)
+    try:
+        with quiescence, engine.helper(**destination.handle, read_only=False) as helper:
+            engine.write_tree(helper, plain_chunks(source.archive, lambda _entry: None))
+            differences = differences_by_engine(engine, source, destination)
+    finally:
+        quiescence.release()
     if quiescence.failures:
         raise StewardError(" ".join(quiescence.failures))
     if differences:

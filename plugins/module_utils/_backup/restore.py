@@ -317,6 +317,7 @@ class RestoreJob:
                 "restored": restored,
                 "reason": self._reason or f"only_if: {self._params['only_if']} does not hold",
                 "quiesced": [item._asdict() for item in held],
+                **self._engine.debug_facts(),
             },
             warnings=self._warnings,
             differences=[self._difference()] if needed else [],

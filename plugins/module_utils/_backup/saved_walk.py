@@ -18,6 +18,7 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.lines impor
 from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError
 from ansible_collections.steward.docker.plugins.module_utils._state import (
     hashed_name,
+    open_private,
     private_directory,
     state_dir,
     temporary_name,
@@ -90,13 +91,17 @@ class SavedWalk:
         self._path = key.path
         self._temporary = temporary_name(key.path)
         self._temporary.unlink(missing_ok=True)
-        with open(os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0) as file:
-            writer = LineWriter(file, NONE, key.header(backup))
-            for entry in entries:
-                # Without a time, the next run settles it by its digest.
-                fresh = entry.ctime_ns > began_ns - _TICK_NS
-                writer.add(entry._replace(ctime_ns=0) if fresh and entry.type != "d" else entry)
-            writer.close()
+        try:
+            with open(self._temporary, "xb", buffering=0, opener=open_private) as file:
+                writer = LineWriter(file, NONE, key.header(backup))
+                for entry in entries:
+                    # Without a time, the next run settles it by its digest.
+                    fresh = entry.ctime_ns > began_ns - _TICK_NS
+                    writer.add(entry._replace(ctime_ns=0) if fresh and entry.type != "d" else entry)
+                writer.close()
+        except BaseException:
+            self.drop()
+            raise
 
     def keep(self) -> None:
         """Give the walk its name."""

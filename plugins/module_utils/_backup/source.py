@@ -210,7 +210,7 @@ def index_of(source: Source, root: Optional[Entry]) -> Iterator[str]:
 
     read_archive(source.archive, note, strip_components=source.strip_components, checksums=True)
     with NamedTemporaryFile(suffix=".index") as file:
-        with open(os.dup(file.fileno()), "wb", buffering=0) as sink:
+        with open(file.name, "wb", buffering=0) as sink:
             writer = LineWriter(sink, NONE, {"archive": source.archive})
             for path in sorted(found, key=order):
                 writer.add(found[path])

@@ -26,6 +26,7 @@ from ansible_collections.steward.docker.plugins.module_utils._names import escap
 from ansible_collections.steward.docker.plugins.module_utils._process import provably_dead
 from ansible_collections.steward.docker.plugins.module_utils._signals import uninterrupted
 from ansible_collections.steward.docker.plugins.module_utils._state import (
+    open_private,
     owner_of_temporary,
     private_directory,
     state_dir,
@@ -78,8 +79,8 @@ class Draft:
             raise StoreError(f"Could not write into the store at {directory}: {error.strerror}.") from error
 
     def _create(self, name: str) -> BinaryIO:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        file = open(os.open(temporary_name(self._directory / name), flags, 0o600), "wb", buffering=0)
+        # By its path and not by a descriptor, so that errors can name it.
+        file = open(temporary_name(self._directory / name), "xb", buffering=0, opener=open_private)
         self._files[name] = file
         return file
 

@@ -56,7 +56,7 @@ def probe_exchange(wrapper: Wrapper) -> None:
 
 
 def swap(engine: Engine, destination: Destination, wrapper: Wrapper, wait_healthy: float) -> Swapped:
-    """Let the wrapper's tree and the destination's data change places, with every container that uses the data stopped meanwhile.
+    """Let the wrapper's tree and the data change places while every container that uses the data is stopped.
 
     Afterwards the wrapper has the old data. When the containers do not come up on the new data, everything is put back and
     QuiesceError says so.
@@ -64,16 +64,13 @@ def swap(engine: Engine, destination: Destination, wrapper: Wrapper, wait_health
     path, tree = destination.road.path, str(wrapper.tree)
     users = consumers(destination.uses)
     quiescence = Quiescence(engine, users, "stop")
-    with quiescence:
-        _exchange(tree, path)
+    _exchange_while_held(quiescence, tree, path)
     warnings = _restart_newcomers(engine, destination, {container.id for container in users}, wrapper)
     wrong = list(quiescence.failures)
     if users and not wrong:
         wrong = [f"{name} {state}" for name, state in wait_until_up(engine, users, wait_healthy).items()]
     if wrong:
-        back = Quiescence(engine, _running(engine, users), "stop")
-        with back:
-            _exchange(tree, path)
+        _exchange_while_held(Quiescence(engine, _running(engine, users), "stop"), tree, path)
         stopped = {container.id for container in users} - {container.id for container in _running(engine, users)}
         for container in users:
             if container.id in stopped:
@@ -85,9 +82,14 @@ def swap(engine: Engine, destination: Destination, wrapper: Wrapper, wait_health
     return Swapped(quiescence.held, warnings)
 
 
-def _exchange(tree: str, path: str) -> None:
-    exchange(tree, path)
-    syncfs(os.path.dirname(path))
+def _exchange_while_held(quiescence: Quiescence, tree: str, path: str) -> None:
+    try:
+        with quiescence:
+            exchange(tree, path)
+            syncfs(os.path.dirname(path))
+    finally:
+        # Once more: a signal at the very end of the block comes before its own release.
+        quiescence.release()
 
 
 def _running(engine: Engine, users: list[Container]) -> list[Container]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import resource
 import stat
-from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from ansible_collections.steward.docker.plugins.module_utils._backup import entry as kinds
+from ansible_collections.steward.docker.plugins.module_utils._backup.disk import digest_of_content
 from ansible_collections.steward.docker.plugins.module_utils._backup.entry import Entry
 from ansible_collections.steward.docker.plugins.module_utils._backup.exclude import Excludes
 from ansible_collections.steward.docker.plugins.module_utils._backup.xattrs import digest_of
@@ -34,7 +34,6 @@ _TYPES = {
 }
 # The kernel's PATH_MAX counts the final NUL; archives name a member "./" and its path.
 LONGEST_PATH = 4096 - 1 - len("./")
-_BLOCK = 1 << 20
 
 
 class _Level(NamedTuple):
@@ -197,10 +196,7 @@ def content_digest(root: str, entry: Entry) -> str:
     with open(descriptor, "rb", buffering=0) as file:
         if os.fstat(descriptor).st_ino != entry.ino:
             return ""
-        total = sha256()
-        while block := file.read(_BLOCK):
-            total.update(block)
-    return total.hexdigest()
+        return digest_of_content(file)
 
 
 def xattrs_digest(root: str, entry: Entry) -> str:

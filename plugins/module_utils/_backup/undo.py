@@ -122,6 +122,7 @@ class UndoJob:
                 "restored": {name: self._destination.name, "backup": "", "previous": ""} if self._swapped else {},
                 "reason": f"took back the restore of {self._backup}" if undone else "there is no restore to take back",
                 "quiesced": [item._asdict() for item in held],
+                **self._engine.debug_facts(),
             },
             warnings=self._warnings,
             differences=[
