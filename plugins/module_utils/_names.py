@@ -38,14 +38,18 @@ def printable(name: Union[str, bytes, os.PathLike[str]]) -> str:
 
 
 def unprintable(text: Union[str, bytes]) -> bytes:
-    """Return the name that printable() was given."""
+    """Return the name that printable() was given. Raise ValueError for what it cannot have written."""
     raw = text.encode("utf-8") if isinstance(text, str) else text
     if b"\\" not in raw:
         return raw
 
     def original(found: re.Match[bytes]) -> bytes:
-        code = found.group(1).decode("ascii")
-        return bytes([int(code[1:], 16)]) if len(code) == 3 else _LONG[code]
+        code = found.group(1).decode("utf-8", "replace")
+        if len(code) == 3:
+            return bytes([int(code[1:], 16)])
+        if code not in _LONG:
+            raise ValueError(f"\\{code} is no escape")
+        return _LONG[code]
 
     return _ESCAPE.sub(original, raw)
 

@@ -38,6 +38,17 @@ def needs(container: Container, others: Iterable[Container]) -> set[str]:
     }
 
 
+def _in_circle(identifier: str, required: dict[str, set[str]], done: set[str]) -> bool:
+    """Return whether a container needs itself, through others that are not done."""
+    seen: set[str] = set()
+    ahead = [identifier]
+    while ahead:
+        for needed in required[ahead.pop()] - done - seen:
+            seen.add(needed)
+            ahead.append(needed)
+    return identifier in seen
+
+
 def starting_order(containers: Iterable[Container]) -> list[Container]:
     """Return the containers so that each comes after those it needs, else by name; a circle is broken by name."""
     left = sorted(containers, key=lambda container: container.name)
@@ -45,7 +56,8 @@ def starting_order(containers: Iterable[Container]) -> list[Container]:
     ordered: list[Container] = []
     done: set[str] = set()
     while left:
-        chosen = next((container for container in left if required[container.id] <= done), left[0])
+        ready = (container for container in left if required[container.id] <= done)
+        chosen = next(ready, None) or next(container for container in left if _in_circle(container.id, required, done))
         left.remove(chosen)
         done.add(chosen.id)
         ordered.append(chosen)

@@ -26,7 +26,7 @@ class ProcessIdentity(NamedTuple):
     def parse(cls, text: str) -> ProcessIdentity | None:
         """Return the identity that str() wrote, or None when the text is none."""
         parts = text.split(":")
-        if len(parts) != 4 or not (parts[2].isdigit() and parts[3].isdigit()):
+        if len(parts) != 4 or not all(part.isascii() and part.isdecimal() for part in parts[2:]):
             return None
         return cls(parts[0], parts[1], int(parts[2]), int(parts[3]))
 

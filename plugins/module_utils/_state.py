@@ -9,6 +9,7 @@ Losing it costs time, never data.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -35,7 +36,12 @@ def state_dir() -> Path:
 def private_directory(path: Path) -> Path:
     """Make a directory that only its owner may enter, with those above it, and return it."""
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in (*reversed(path.parents), path):
+            # Its own parents=True would give those above the ordinary mode.
+            if not directory.exists():
+                directory.mkdir(mode=0o700, exist_ok=True)
+        if not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     except OSError as error:
         raise StewardError(
             f"Could not make the directory {path}: {error.strerror}. Run the task with become: true, or choose another."

@@ -76,7 +76,9 @@ class Slate:
         """Return what the engine did to containers since then: (container, action), in its order."""
         wanted = ("pause", "unpause", "stop", "start", "destroy", "restart")
         found = self.client.api.events(since=since, until=self.now(), filters={"type": "container"}, decode=True)
-        return [(event["Actor"]["Attributes"]["name"], event["Action"]) for event in found if event["Action"] in wanted]
+        actors = [(event["Actor"]["Attributes"], event["Action"]) for event in found if event["Action"] in wanted]
+        # The helper containers of a run are its own affair.
+        return [(actor["name"], action) for actor, action in actors if "steward.helper" not in actor]
 
     def clear(self) -> None:
         """Remove every container and volume."""

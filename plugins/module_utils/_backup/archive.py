@@ -222,20 +222,18 @@ def extract_archive(
     Raise ArchiveError when it is damaged or hostile, or tar fails; the caller removes the directory then.
     """
     tar = Child([*_EXTRACT, f"--strip-components={strip_components}", "-C", destination], stdin=True)
+
+    def forward(chunk: bytes) -> None:
+        if tar.process.returncode is None:
+            try:
+                write_all(tar.stdin, chunk)
+            except BrokenPipeError:
+                # It has seen the archive's end and needs no padding, or failed and its own words say more.
+                tar.wait()
+
     try:
-        try:
-            found = read_archive(
-                path,
-                on_member,
-                forward=lambda chunk: write_all(tar.stdin, chunk),
-                strip_components=strip_components,
-                checksums=checksums,
-            )
-            tar.stdin.close()
-        except BrokenPipeError:
-            # Its own words say more than that it has gone.
-            tar.wait()
-            raise
+        found = read_archive(path, on_member, forward=forward, strip_components=strip_components, checksums=checksums)
+        tar.stdin.close()
         tar.wait()
     finally:
         tar.end()

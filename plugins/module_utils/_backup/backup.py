@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any, Optional
 from ansible_collections.steward.docker.plugins.module_utils._backup.capture import Capture, Settings
 from ansible_collections.steward.docker.plugins.module_utils._backup.compare import Differences
 from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import groups, overlookers, uses, writers
-from ansible_collections.steward.docker.plugins.module_utils._backup.examine import Verdict, Wishes, examine
+from ansible_collections.steward.docker.plugins.module_utils._backup.examine import (
+    Verdict,
+    Wishes,
+    examine,
+    save_walk_again,
+)
 from ansible_collections.steward.docker.plugins.module_utils._backup.manifest import format_time, now
 from ansible_collections.steward.docker.plugins.module_utils._backup.quiesce import Held, Quiescence
 from ansible_collections.steward.docker.plugins.module_utils._backup.retention import Retention, plan_retention
@@ -65,6 +70,9 @@ class BackupJob:
         self._check_mode = check_mode
         self._in_full = check_mode or diff
         self._moment = now()
+        wrong = [unit for unit, count in (params["keep"] or {}).items() if count < 0]
+        if wrong:
+            raise StewardError(f"The option keep has a number below zero at {wrong[0]}. Set how many are to be kept.")
         refresh = params["refresh_after"]
         self._wishes = Wishes(
             params["force"], seconds_of(refresh, "refresh_after") if refresh else None, list(params["exclude_paths"])
@@ -278,6 +286,8 @@ class BackupJob:
         subject = item.target.subject
         if item.made is None and item.newest is not None and item.newest.manifest is not None:
             self._store.confirm(subject, item.newest.manifest, self._moment)
+            if item.verdict.settled:
+                save_walk_again(self._engine, self._store, item.target, item.newest, self._wishes)
         whole = self._store.whole(subject)
         accepted = self._params["accept_shrink"] or ""
         for manifest in whole:

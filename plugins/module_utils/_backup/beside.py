@@ -56,7 +56,8 @@ def wrappers(data: str) -> list[Wrapper]:
     """Return the wrappers beside some data, the oldest first of each kind."""
     parent, name = Path(data).parent, Path(data).name
     found: list[Wrapper] = []
-    for entry in sorted(os.listdir(parent)) if parent.is_dir() else []:
+    # By the part before the @: a mark with a number behind it is younger than one without.
+    for entry in sorted(os.listdir(parent), key=lambda name: name.partition("@")[0]) if parent.is_dir() else []:
         front, _at, owner_of = entry.partition("@")
         for kind in (STAGING, PREVIOUS, REMOVED):
             prefix = f".steward-{kind}-"
@@ -140,7 +141,10 @@ def remove(wrapper: Wrapper, data: str) -> bool:
 
 def mounted_somewhere(wrapper: Wrapper) -> bool:
     """Return whether any process has the tree, or something in it, mounted: the wrapper's name shows in its mounts."""
-    wanted = os.fsencode(wrapper.path.name).replace(b"\\", b"\\134").replace(b" ", b"\\040") + b"/tree"
+    wanted = os.fsencode(wrapper.path.name) + b"/tree"
+    # As proc(5) escapes them, the backslash first.
+    for letter, escape in ((b"\\", b"\\134"), (b" ", b"\\040"), (b"\t", b"\\011"), (b"\n", b"\\012")):
+        wanted = wanted.replace(letter, escape)
     for pid in (name for name in os.listdir("/proc") if name.isdigit()):
         try:
             with open(f"/proc/{pid}/mountinfo", "rb") as lines:

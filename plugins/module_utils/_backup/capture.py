@@ -96,7 +96,8 @@ class Capture:
         before = os.stat(root)
         walk = self._walk = Walk(root, exclude)
         key = self._target.walk_key(self._engine, self._store.id)
-        self._saved = SavedWalk(key, walk, draft.id, time.time_ns())
+        self._saved = SavedWalk(key, draft.id, time.time_ns())
+        self._saved.write(walk)
         if walk.too_long:
             raise TreeError(
                 f"The path {printable(walk.too_long[0])} in {root} is longer than the 4096 bytes that a path may have: "

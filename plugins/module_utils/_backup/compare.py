@@ -71,7 +71,8 @@ def merge(now: Iterable[Entry], then: Iterable[bytes]) -> Iterator[tuple[Optiona
             yield None, line
             line = next(lines, None)
         if line is not None and path_of(line) == entry.path:
-            yield entry, line
+            if encode(entry) != line:
+                yield entry, line
             line = next(lines, None)
         else:
             yield entry, None

@@ -13,6 +13,7 @@ from ansible_collections.steward.docker.plugins.module_utils._names import print
 DIRECTORY, FILE, SYMLINK, CHARACTER, BLOCK, FIFO, SOCKET = "d", "f", "l", "c", "b", "p", "s"
 # A further name of a file that came before; its target is that first name.
 HARD_LINK = "h"
+_KINDS = frozenset(kind.encode() for kind in (DIRECTORY, FILE, SYMLINK, CHARACTER, BLOCK, FIFO, SOCKET, HARD_LINK))
 
 
 class Entry(NamedTuple):
@@ -63,6 +64,8 @@ def path_of(line: bytes) -> bytes:
 def decode(line: bytes) -> Entry:
     """Return the entry of a line that encode() made. Raise ValueError for anything else."""
     fields = line[:-1].split(b"\t")
+    if not line.endswith(b"\n") or fields[0] not in _KINDS:
+        raise ValueError("a line that is no entry")
     kind, mode, uid, gid, size, mtime, rdev, ctime, ino, sha256, xattrs, target, path = fields
     return Entry(
         path=unprintable(path),

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from ansible_collections.steward.docker.plugins.module_utils._backup import saved_walk
@@ -13,10 +14,10 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.archive imp
 from ansible_collections.steward.docker.plugins.module_utils._backup.disk import syncfs
 from ansible_collections.steward.docker.plugins.module_utils._backup.exclude import Excludes
 from ansible_collections.steward.docker.plugins.module_utils._backup.manifest import parse_time
+from ansible_collections.steward.docker.plugins.module_utils._backup.saved_walk import SavedWalk
 from ansible_collections.steward.docker.plugins.module_utils._backup.settle import (
-    differences_from_index,
-    differences_from_walk,
     differences_of_stream,
+    differences_of_tree,
 )
 from ansible_collections.steward.docker.plugins.module_utils._backup.tree import Walk
 from ansible_collections.steward.docker.plugins.module_utils._durations import spoken
@@ -46,6 +47,8 @@ class Verdict(NamedTuple):
     reason: str
     differences: Optional[Differences] = None
     size: int = 0
+    # How many entries only digests could settle.
+    settled: int = 0
 
 
 def _without_looking(newest: Optional[Manifest], wishes: Wishes, moment: datetime) -> str:
@@ -95,12 +98,28 @@ def examine(
             pass
         return Verdict(True, reason, None, walk.size)
     saved = saved_walk.load(target.walk_key(engine, store.id), manifest.id)
-    if saved is None:
-        differences = differences_from_index(walk, str(newest.index_path))
-    else:
-        with saved:
-            differences = differences_from_walk(walk, saved, str(newest.index_path))
-    return Verdict(bool(reason or differences), reason or str(differences), differences, walk.size)
+    differences, settled = differences_of_tree(walk.root, walk, saved, str(newest.index_path))
+    return Verdict(bool(reason or differences), reason or str(differences), differences, walk.size, settled)
+
+
+def save_walk_again(engine: Engine, store: Store, target: Target, newest: Backup, wishes: Wishes) -> None:
+    """Save the walk of an unchanged tree anew, which spares the next run the digests that this one needed.
+
+    The walk that is saved is itself compared: what changes meanwhile is not taken for unchanged later.
+    """
+    if newest.manifest is None or not target.road.path:
+        return
+    key = target.walk_key(engine, store.id)
+    again = SavedWalk(key, newest.manifest.id, time.time_ns())
+    try:
+        syncfs(target.road.path)
+        walk = Walk(target.road.path, Excludes(wishes.exclude_paths))
+        saved = saved_walk.load(key, newest.manifest.id)
+        differences, _settled = differences_of_tree(walk.root, again.passing(walk), saved, str(newest.index_path))
+        if not differences:
+            again.keep()
+    finally:
+        again.drop()
 
 
 def _differences_by_engine(engine: Engine, target: Target, newest: Backup, wishes: Wishes) -> Differences:

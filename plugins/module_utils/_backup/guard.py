@@ -29,16 +29,19 @@ class Guard:
         """Raise ArchiveError when the member must not be extracted. Its path is the name as the archive has it."""
         path = self._place(entry.path, entry.path)
         self._refuse_through_link(path, entry.path)
+        is_link = entry.type == kinds.SYMLINK
         if entry.type == kinds.HARD_LINK:
             target = self._place(entry.target, entry.path)
             self._refuse_through_link(target, entry.path)
-        if entry.type == kinds.SYMLINK:
-            self._links.add(path)
-        elif path in self._links:
+            # Another name of a symbolic link is one too.
+            is_link = target in self._links
+        if path in self._links and entry.type != kinds.SYMLINK:
             # A later member of the same name replaces the link, or would be written through it: not worth the doubt.
             raise ArchiveError(
                 f"its member {printable(entry.path)} has the name of a symbolic link that came before it."
             )
+        if is_link:
+            self._links.add(path)
 
     def _place(self, name: bytes, member: bytes) -> bytes:
         if name.startswith(b"/"):

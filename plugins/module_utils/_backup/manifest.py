@@ -106,9 +106,9 @@ def from_json(data: bytes, path: str) -> Manifest:
         parse_time(manifest.created_at)
         parse_time(manifest.confirmed_at)
         for name in (manifest.archive["name"], manifest.index["name"], manifest.id):
-            if not isinstance(name, str) or "/" in name:
+            if not isinstance(name, str) or "/" in name or name in ("", ".", ".."):
                 raise ValueError("a file name in it leads elsewhere")
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise StoreError(f"The manifest {path} is damaged: {error}.") from error
     return manifest
 

@@ -125,11 +125,6 @@ class Quiescence:
         self.expired = True
         self.release()
 
-    def forget(self) -> None:
-        """Leave what is held as it is: somebody else is responsible for it now."""
-        with self._lock:
-            self._holding.clear()
-
     def release(self) -> None:
         """Put back what is held, those that others need first. What fails is in `failures`, and the rest goes on."""
         with uninterrupted(), self._lock:

@@ -89,7 +89,8 @@ def restore_by_swap(
             take_label(path, str(wrapper.tree))
         syncfs(str(wrapper.tree))
         if key is not None and source.manifest is not None:
-            saved = SavedWalk(key, Walk(str(wrapper.tree)), source.manifest.id, time.time_ns())
+            saved = SavedWalk(key, source.manifest.id, time.time_ns())
+            saved.write(Walk(str(wrapper.tree)))
         if fresh:
             os.rename(wrapper.tree, path)
             syncfs(os.path.dirname(path))

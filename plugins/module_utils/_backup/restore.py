@@ -39,10 +39,7 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.roads impor
     observe_host,
     user_mapping,
 )
-from ansible_collections.steward.docker.plugins.module_utils._backup.settle import (
-    differences_from_index,
-    differences_from_walk,
-)
+from ansible_collections.steward.docker.plugins.module_utils._backup.settle import differences_of_tree
 from ansible_collections.steward.docker.plugins.module_utils._backup.source import (
     Source,
     find_backup,
@@ -221,12 +218,9 @@ class RestoreJob:
         walk = Walk(path, Excludes(manifest.exclude_paths if manifest else ()))
         key = self._walk_key()
         saved = saved_walk.load(key, manifest.id) if key and manifest else None
-        if saved is not None:
-            with saved:
-                return differences_from_walk(walk, saved, source.index_path)
-        root = next(iter(Walk(path)))
+        root = None if manifest else next(iter(Walk(path)))
         with index_of(source, root) as index:
-            return differences_from_index(walk, index)
+            return differences_of_tree(path, walk, saved, index)[0]
 
     def _refuse(self) -> None:
         """Raise RefusedError, before anything is touched, when the restore could not be carried out safely."""

@@ -10,7 +10,6 @@ It is believed only for the engine, the volume and the store that it was made fo
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from ansible_collections.steward.docker.plugins.module_utils._backup.compress import NONE
@@ -25,7 +24,7 @@ from ansible_collections.steward.docker.plugins.module_utils._state import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from ansible_collections.steward.docker.plugins.module_utils._backup.entry import Entry
@@ -77,28 +76,33 @@ def load(key: WalkKey, backup: str) -> Optional[LineReader]:
     return None
 
 
-def forget(key: WalkKey) -> None:
-    """Remove a saved walk."""
-    with suppress(FileNotFoundError):
-        key.path.unlink()
-
-
 class SavedWalk:
     """A walk while it is saved: it gets its name, and the backup's ID, only once the backup is there."""
 
-    def __init__(self, key: WalkKey, entries: Iterable[Entry], backup: str, began_ns: int) -> None:
-        """Write the entries to a temporary file; `began_ns` is when the walk began."""
+    def __init__(self, key: WalkKey, backup: str, began_ns: int) -> None:
+        """Prepare; `began_ns` is when the walk began."""
         self._path = key.path
+        self._header = key.header(backup)
+        self._began_ns = began_ns
         self._temporary = temporary_name(key.path)
+
+    def passing(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """Give the entries on, each written down."""
         self._temporary.unlink(missing_ok=True)
+        with open(self._temporary, "xb", buffering=0, opener=open_private) as file:
+            writer = LineWriter(file, NONE, self._header)
+            for entry in entries:
+                # Without a time, the next run settles it by its digest.
+                fresh = entry.ctime_ns > self._began_ns - _TICK_NS
+                writer.add(entry._replace(ctime_ns=0) if fresh and entry.type != "d" else entry)
+                yield entry
+            writer.close()
+
+    def write(self, entries: Iterable[Entry]) -> None:
+        """Write the entries down."""
         try:
-            with open(self._temporary, "xb", buffering=0, opener=open_private) as file:
-                writer = LineWriter(file, NONE, key.header(backup))
-                for entry in entries:
-                    # Without a time, the next run settles it by its digest.
-                    fresh = entry.ctime_ns > began_ns - _TICK_NS
-                    writer.add(entry._replace(ctime_ns=0) if fresh and entry.type != "d" else entry)
-                writer.close()
+            for _entry in self.passing(entries):
+                pass
         except BaseException:
             self.drop()
             raise
@@ -108,5 +112,5 @@ class SavedWalk:
         os.replace(self._temporary, self._path)
 
     def drop(self) -> None:
-        """Remove it."""
+        """Remove it. Does nothing after keep()."""
         self._temporary.unlink(missing_ok=True)

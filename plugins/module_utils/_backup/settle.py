@@ -23,8 +23,6 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.tree import
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ansible_collections.steward.docker.plugins.module_utils._backup.tree import Walk
-
 
 class Settler:
     """Looks entries up in an index and compares digests. Entries have to come in the walk's order."""
@@ -35,6 +33,8 @@ class Settler:
         self._index = index
         self._reader: Optional[LineReader] = None
         self._ahead: Optional[bytes] = None
+        # How many entries were looked up.
+        self.settled = 0
 
     def __enter__(self) -> Settler:
         """Return itself."""
@@ -57,6 +57,7 @@ class Settler:
 
     def same(self, entry: Entry) -> bool:
         """Return whether the entry's content, attributes and ACLs are those in the index."""
+        self.settled += 1
         known = self._find(entry.path)
         return known is not None and self.equals(entry, known)
 
@@ -79,16 +80,15 @@ def _same_file(root: str, path: bytes, other: bytes) -> bool:
     return one.st_ino == two.st_ino
 
 
-def differences_from_walk(walk: Walk, saved: Iterable[bytes], index: str) -> Differences:
-    """Return what differs between a tree and its saved walk; digests in the index settle what the walk cannot."""
-    with Settler(walk.root, index) as settler:
-        return compare(walk, saved, settler.same)
+def differences_of_tree(
+    root: str, entries: Iterable[Entry], saved: Optional[LineReader], index: str
+) -> tuple[Differences, int]:
+    """Return what differs between a tree and its backup, and how many entries only digests could settle.
 
-
-def differences_from_index(walk: Walk, index: str) -> Differences:
-    """Return what differs between a tree and an index, reading the content of every file that seems the same."""
-    with Settler(walk.root, index) as settler, LineReader(index) as lines:
-        return compare(walk, lines, settler.same)
+    The tree's entries are compared with its saved walk; without one with the index, where every file's content is read.
+    """
+    with Settler(root, index) as settler, saved or LineReader(index) as lines:
+        return compare(entries, lines, settler.same), settler.settled
 
 
 def differences_of_stream(entries: Iterable[Entry], index: str) -> Differences:

@@ -100,8 +100,8 @@ def _what_is_there(store: Store, subject: Subject, whole: list[Backup]) -> str:
         return f"There are: {', '.join(ids[:_LISTED])}{more}."
     others = [other for other in store.hosts() if other != subject.host and store.whole(subject._replace(host=other))]
     if others:
-        return f"The store {store.path} has some of the host {', '.join(others)}: set host."
-    return f"The store {store.path} has none under the host {subject.host}."
+        return f"The store {store.path} has some not of the host {subject.host} but of {', '.join(others)}: set host."
+    return f"The store {store.path} has none under the host {subject.host}: check its name, store and host."
 
 
 def source_of_backup(backup: Backup) -> Source:

@@ -168,7 +168,7 @@ class Store:
     def create(cls, path: str, *, pretend: bool = False) -> Store:
         """Return the store at a path, made when there is none; with `pretend` it is only looked at."""
         if not os.path.lexists(path):
-            cls._refuse_other(Path(path), "")
+            cls._refuse_other(Path(path).resolve(), "")
             if pretend:
                 return cls(Path(path), "")
             private_directory(Path(path))
@@ -198,7 +198,7 @@ class Store:
 
     @staticmethod
     def _remembered() -> dict[str, str]:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, AttributeError):
             found = json.loads((state_dir() / "stores.json").read_bytes())
             return {str(path): str(identifier) for path, identifier in found.items()}
         return {}
@@ -231,7 +231,9 @@ class Store:
     def hosts(self) -> list[str]:
         """Return the names of the hosts that have backups here."""
         with os.scandir(self.path) as found:
-            return sorted(unescape_path(item.name)[1:] for item in found if item.is_dir(follow_symlinks=False))
+            names = [item.name for item in found if item.is_dir(follow_symlinks=False)]
+        # What else lies in a file system's root, lost+found for example, is no host.
+        return sorted(path[1:] for path in map(_unescaped, names) if path)
 
     def subjects(self, host: str) -> list[Subject]:
         """Return what a host has backups of."""
@@ -240,8 +242,9 @@ class Store:
             directory = self.path / escape_path(host) / kind
             names = sorted(os.listdir(directory)) if directory.is_dir() else []
             for name in names:
-                original = unescape_path(name) if kind == BINDS else name.replace("%2F", "/").replace("%25", "%")
-                found.append(Subject(host, kind, original))
+                original = _unescaped(name) if kind == BINDS else name.replace("%2F", "/").replace("%25", "%")
+                if original:
+                    found.append(Subject(host, kind, original))
         return found
 
     def backups(self, subject: Subject) -> list[Backup]:
@@ -329,6 +332,12 @@ class Store:
             (directory / name).unlink(missing_ok=True)
             swept.append(name)
         return swept
+
+
+def _unescaped(name: str) -> str:
+    """Return the path that a directory's name stands for, "" when it is no escaped path."""
+    path = unescape_path(name) if name.isascii() else ""
+    return path if path and escape_path(path) == name else ""
 
 
 def _read_only(directory: Path) -> bool:

@@ -29,6 +29,9 @@ _ZERO_BLOCK = b"\0" * BLOCK
 _ZEROS = b"\0" * (1 << 20)
 # Far above what any tar writes of one file's attributes: a header that claims more is damaged.
 _LONGEST_EXTENSION = 16 << 20
+# A file of a million pieces has a map of some 20 MB.
+_LONGEST_MAP = 256 << 20
+_LONGEST_NUMBER = 20
 _TYPES = {
     b"0": kinds.FILE,
     b"\0": kinds.FILE,
@@ -50,7 +53,10 @@ def _number(field: bytes) -> int:
     if field[0] & 0x80:
         value = int.from_bytes(field, "big") & ~(0x80 << (8 * (len(field) - 1)))
         return value - (1 << (8 * len(field) - 1)) if field[0] & 0x40 else value
-    digits = field.rstrip(b"\0 ")
+    digits = field.strip(b"\0 ")
+    if digits and not digits.isdigit():
+        # int() also takes signs and underscores.
+        raise ValueError("a number that is none")
     return int(digits, 8) if digits else 0
 
 
@@ -72,10 +78,10 @@ def _pax_records(data: bytes) -> dict[bytes, bytes]:
     while position < len(data) and data[position] != 0:
         space = data.index(b" ", position)
         end = position + int(data[position:space])
+        if not space < end <= len(data) or data[end - 1] != 0x0A:
+            raise ValueError("a record that ends elsewhere")
         equals = data.index(b"=", space, end)
         records[data[space + 1 : equals]] = data[equals + 1 : end - 1]
-        if end <= position:
-            raise ValueError("a record without length")
         position = end
     return records
 
@@ -119,6 +125,8 @@ class _SparseContent:
     def _read_map(self) -> bool:
         """Parse the map once it is whole, and drop it, with its padding, from what was read."""
         first, newline, _rest = self._map.partition(b"\n")
+        if (newline and not first.isdigit()) or len(first) > _LONGEST_NUMBER or len(self._map) > _LONGEST_MAP:
+            raise ArchiveError("The archive is damaged: the map of a sparse file is none.")
         if not newline:
             return False
         lines = self._map.split(b"\n", 2 * int(first) + 1)
@@ -128,8 +136,13 @@ class _SparseContent:
         padded = -(-length // BLOCK) * BLOCK
         if len(self._map) < padded:
             return False
+        if not all(line.isdigit() for line in lines[1:-1]):
+            raise ArchiveError("The archive is damaged: the map of a sparse file has something else than numbers.")
         numbers = [int(line) for line in lines[1:-1]]
         self._segments = [pair for pair in zip(numbers[::2], numbers[1::2]) if pair[1]]
+        ends = [0, *(offset + length for offset, length in self._segments)]
+        if ends[-1] > self._real_size or any(begin < end for (begin, _), end in zip(self._segments, ends)):
+            raise ArchiveError("The archive is damaged: the map of a sparse file leads back or beyond its end.")
         self._map = self._map[padded:]
         return True
 
@@ -179,6 +192,8 @@ class Follower:
         self._long_link = b""
         self._zero_blocks = 0
         self.position = 0
+        # Where in the stream the data begins that is being followed.
+        self._begins = 0
         self.members = 0
 
     @property
@@ -202,6 +217,7 @@ class Follower:
 
     def _follow(self, chunk: bytes, kept: Optional[list[bytes]]) -> None:
         data = self._carry + chunk if self._carry else chunk
+        self._begins = self.position - len(self._carry)
         self._carry = b""
         view = memoryview(data)
         position, end = 0, len(data)
@@ -237,10 +253,14 @@ class Follower:
             if kept is not None:
                 kept.append(header)
             return BLOCK
-        self._zero_blocks = 0
         kind = header[156:157]
         try:
+            if self._zero_blocks:
+                # tar stops at one: what comes after it would be read here and not be extracted.
+                raise ValueError("a lone block of zeros before it")
             size = _number(header[124:136])
+            if size < 0:
+                raise ValueError("a size below zero")
             if kind in b"xgLK":
                 padded = -(-size // BLOCK) * BLOCK
                 if size > _LONGEST_EXTENSION or (self._checksums and not _checksum_is_right(header)):
@@ -248,8 +268,12 @@ class Follower:
                 if end - position < BLOCK + padded:
                     return 0
                 self._extend(kind, data[position + BLOCK : position + BLOCK + size])
-                if kept is not None:
-                    self._pending += data[position : position + BLOCK + padded]
+                whole = data[position : position + BLOCK + padded]
+                if kept is not None and kind == b"g":
+                    # It is about all that follow, not about the next one.
+                    kept.append(whole)
+                elif kept is not None:
+                    self._pending += whole
                 return BLOCK + padded
             extra = self._old_sparse_blocks(data, position, end) if kind == b"S" else 0
             if extra is None:
@@ -257,8 +281,7 @@ class Follower:
             self._begin(header, kind, size)
         except (ValueError, KeyError, IndexError) as error:
             raise ArchiveError(
-                f"The archive is damaged: no readable header at byte {self.position - len(self._carry) + position} of tar "
-                f"({error})."
+                f"The archive is damaged: no readable header at byte {self._begins + position} of tar ({error})."
             ) from error
         if kept is not None:
             if self._passes:
@@ -285,9 +308,9 @@ class Follower:
         elif kind == b"g":
             self._global.update(_pax_records(data))
         elif kind == b"L":
-            self._long_name = data.rstrip(b"\0")
+            self._long_name = data.split(b"\0", 1)[0]
         else:
-            self._long_link = data.rstrip(b"\0")
+            self._long_link = data.split(b"\0", 1)[0]
 
     def _begin(self, header: bytes, kind: bytes, size: int) -> None:
         """Begin a member; raise KeyError or ValueError when the header is none."""
@@ -297,7 +320,8 @@ class Follower:
         name = header[:100].split(b"\0", 1)[0]
         if header[257:263] == b"ustar\0" and header[345]:
             name = header[345:500].split(b"\0", 1)[0] + b"/" + name
-        link = header[157:257].split(b"\0", 1)[0]
+        name = self._long_name or name
+        link = self._long_link or header[157:257].split(b"\0", 1)[0]
         entry_type = _TYPES[kind]
         mtime_ns = 0
         uid, gid = header[108:116], header[116:124]
@@ -307,22 +331,26 @@ class Follower:
             if key == b"mtime":
                 mtime_ns = _nanoseconds(value)
             elif key == b"path":
-                name = value
+                name = _text(value)
             elif key == b"linkpath":
-                link = value
+                link = _text(value)
             elif key == b"size":
                 size = int(value)
+                if not value.isdigit():
+                    raise ValueError("a size that is no number")
             elif key.startswith(_XATTR):
                 attributes[key[len(_XATTR) :]] = value
             elif key.startswith(_ACL):
                 kind_of_acl = key[len(_ACL) :]
                 acls[kind_of_acl] = plain_acl(value) if kind_of_acl == b"access" else _default_acl(value)
-        name = self._long_name or records.get(b"GNU.sparse.name", name)
-        link = self._long_link or link
+        if b"GNU.sparse.name" in records:
+            name = _text(records[b"GNU.sparse.name"])
         if entry_type == kinds.FILE and name.endswith(b"/"):
             # As the old tar wrote a directory.
             entry_type = kinds.DIRECTORY
-        # Links, devices and directories have no content, whatever their size field says.
+        if size and entry_type in (kinds.SYMLINK, kinds.CHARACTER, kinds.BLOCK, kinds.FIFO):
+            raise ValueError("content where there can be none")
+        # Hard links and directories have no content, whatever their size field says.
         length = size if entry_type == kinds.FILE else 0
         real_size = length
         self._hash = None
@@ -353,7 +381,12 @@ class Follower:
         if self._judge is not None:
             self._judge(self._entry._replace(path=name))
         self._passes = self._wanted is None or self._wanted(self._entry.path)
-        if self._wanted is not None and entry_type == kinds.HARD_LINK and not self._wanted(self._entry.target):
+        if (
+            self._wanted is not None
+            and self._passes
+            and entry_type == kinds.HARD_LINK
+            and not self._wanted(self._entry.target)
+        ):
             raise ArchiveError(
                 f"The file {printable(self._entry.path)} is another name of {printable(self._entry.target)}, which is "
                 "excluded. Exclude both or neither."
@@ -368,6 +401,13 @@ class Follower:
             self.members += 1
             self._on_member(self._entry if self._hash is None else self._entry._replace(sha256=self._hash.hexdigest()))
         self._entry = self._hash = None
+
+
+def _text(value: bytes) -> bytes:
+    if b"\0" in value:
+        # tar would stop there, and extract another name than the one that was judged.
+        raise ValueError("a name with a null byte")
+    return value
 
 
 def _default_acl(text: bytes) -> bytes:
