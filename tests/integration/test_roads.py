@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from conftest import Keeper, Slate
 
+    from lab.engine import LabEngine
+
 
 def _manifest(keeper: Keeper, volume: str) -> dict[str, Any]:
     rows = keeper.modules.ok("backup_info", {**keeper.common, "volumes": [volume], "verify": "full"})["backups"]
@@ -126,32 +128,40 @@ def test_a_remote_engine_is_read_and_filled_through_its_api(keeper: Keeper, slat
     assert slate.state(app)[0] == "running"
 
 
-def test_a_volume_of_another_driver_goes_through_the_engine(keeper: Keeper, slate: Slate, tmp_path: Path) -> None:
+@pytest.fixture
+def plugin(lab: LabEngine, slate: Slate, tmp_path: Path) -> Iterator[Path]:
+    """Serve the volume driver stewardlab; return the directory of its volumes."""
     with volume_plugin("stewardlab", tmp_path / "plugin"):
-        slate.volume("plugged", driver="stewardlab")
-        page = tmp_path / "plugin/plugged/page"
-        page.write_text("one")
-        app = slate.service(name="app", volumes=["plugged:/data"])
-        keeper.backup("plugged")
-        found = _manifest(keeper, "plugged")
-        assert (found["road"], found["files"]) == ("engine", 1)
-        # The engine can fill an empty volume, and leaves stale files in any other.
-        page.write_text("two")
-        message = keeper.no_restore(volume="plugged")
-        assert "only through the engine" in message and "with to" in message
-        assert page.read_text() == "two" and slate.state(app)[0] == "running"
-        page.unlink()
-        result = keeper.restore("plugged")
-        assert result["changed"] and page.read_text() == "one"
-        assert "loses" in " ".join(result["warnings"])
-        assert keeper.restore("plugged")["changed"] is False
-        # A missing one is made again by the driver it had.
-        app.remove(force=True)
-        slate.client.volumes.get("plugged").remove()
-        keeper.restore("plugged")
-        again = slate.client.volumes.get("plugged")
-        assert again.attrs["Driver"] == "stewardlab" and page.read_text() == "one"
-        again.remove()
+        yield tmp_path / "plugin"
+    # An engine waits long for a plugin that it knows and that has gone.
+    lab.restart()
+
+
+def test_a_volume_of_another_driver_goes_through_the_engine(keeper: Keeper, slate: Slate, plugin: Path) -> None:
+    slate.volume("plugged", driver="stewardlab")
+    page = plugin / "plugged/page"
+    page.write_text("one")
+    app = slate.service(name="app", volumes=["plugged:/data"])
+    keeper.backup("plugged")
+    found = _manifest(keeper, "plugged")
+    assert (found["road"], found["files"]) == ("engine", 1)
+    # The engine can fill an empty volume, and leaves stale files in any other.
+    page.write_text("two")
+    message = keeper.no_restore(volume="plugged")
+    assert "only through the engine" in message and "with to" in message
+    assert page.read_text() == "two" and slate.state(app)[0] == "running"
+    page.unlink()
+    result = keeper.restore("plugged")
+    assert result["changed"] and page.read_text() == "one"
+    assert "loses" in " ".join(result["warnings"])
+    assert keeper.restore("plugged")["changed"] is False
+    # A missing one is made again by the driver it had.
+    app.remove(force=True)
+    slate.client.volumes.get("plugged").remove()
+    keeper.restore("plugged")
+    again = slate.client.volumes.get("plugged")
+    assert again.attrs["Driver"] == "stewardlab" and page.read_text() == "one"
+    again.remove()
 
 
 @pytest.mark.parametrize("compression", ["zstd", "gzip", "none"])
