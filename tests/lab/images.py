@@ -69,8 +69,8 @@ while :; do sleep 3600 & wait $!; done
 """
 
 
-def busybox(client: docker.DockerClient) -> str:
-    """Import a small image of the static busybox; return its name."""
+def busybox_tar(files: dict[str, bytes] | None = None) -> bytes:
+    """Return a tar of a small system of the static busybox, with some executable files."""
     binary = Path("/bin/busybox")
     if not binary.exists():
         raise LabError("There is no /bin/busybox: install busybox-static.")
@@ -86,11 +86,16 @@ def busybox(client: docker.DockerClient) -> str:
             directory = tarfile.TarInfo(name)
             directory.type, directory.mode = tarfile.DIRTYPE, mode
             tar.addfile(directory)
-        users = b"root:x:0:0:root:/root:/bin/sh\n"
-        file = tarfile.TarInfo("etc/passwd")
-        file.size = len(users)
-        tar.addfile(file, io.BytesIO(users))
-    return _import(client, BUSYBOX, buffer.getvalue(), [f"CMD {json.dumps(SERVICE)}"])
+        for path, content in {"etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n", **(files or {})}.items():
+            file = tarfile.TarInfo(path)
+            file.size, file.mode = len(content), 0o755
+            tar.addfile(file, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def busybox(client: docker.DockerClient) -> str:
+    """Import a small image of the static busybox; return its name."""
+    return _import(client, BUSYBOX, busybox_tar(), [f"CMD {json.dumps(SERVICE)}"])
 
 
 def _import(client: docker.DockerClient, name: str, data: bytes, changes: list[str]) -> str:
