@@ -19,12 +19,16 @@ IMAGE = "steward-demo/shop:1"
 CONTAINER = "steward-demo-shop"
 VOLUME = "steward-demo-orders"
 LABELS = {"steward.demo": "true"}
-# What the web server runs for each request: an order is stored, and the number of orders is the answer.
+# What the web server runs for a request: one stores an order, the other answers how many there are.
 _ORDER = """#!/bin/sh
 number=$(( $(ls /data | wc -l) + 1 ))
 echo "order $number: $QUERY_STRING, $(date -u)" >"/data/order-$(printf %04d "$number")"
-printf 'Content-Type: text/plain\\r\\n\\r\\n%s\\n' "$number"
+exec /www/cgi-bin/count
 """
+_COUNT = """#!/bin/sh
+printf 'Content-Type: text/plain\\r\\n\\r\\n%s\\n' "$(ls /data | wc -l)"
+"""
+_URL = "http://127.0.0.1:8080/cgi-bin"
 _SERVE = ["sh", "-c", "trap 'exit 0' TERM; httpd -f -p 8080 -h /www & wait $!"]
 _START_SECONDS = 20
 
@@ -39,7 +43,7 @@ class Shop:
     def open(self) -> None:
         """Start the service on an empty volume and wait until it answers."""
         self.close()
-        files = {"www/cgi-bin/order": _ORDER.encode()}
+        files = {"www/cgi-bin/order": _ORDER.encode(), "www/cgi-bin/count": _COUNT.encode()}
         changes = [f"CMD {json.dumps(_SERVE)}"]
         repository, tag = IMAGE.split(":")
         data = busybox_tar(files)
@@ -49,7 +53,7 @@ class Shop:
             IMAGE, name=CONTAINER, detach=True, labels=LABELS, network_disabled=False, volumes=[f"{VOLUME}:/data"]
         )
         deadline = time.monotonic() + _START_SECONDS
-        while self._run("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/cgi-bin/order?hello")[0]:
+        while self.answers() != "0":
             if time.monotonic() > deadline:
                 raise RuntimeError("The demonstration's service did not start.")
             time.sleep(0.2)
@@ -60,7 +64,7 @@ class Shop:
 
     def order(self, count: int) -> None:
         """Send some orders to the service over HTTP."""
-        script = f"for n in $(seq {count}); do wget -q -O /dev/null http://127.0.0.1:8080/cgi-bin/order?item=$n || exit 1; done"
+        script = f"for n in $(seq {count}); do wget -q -O /dev/null {_URL}/order?item=$n || exit 1; done"
         status, output = self._run("sh", "-c", script)
         if status:
             raise RuntimeError(f"The demonstration's service took no order: {output}")
@@ -82,9 +86,10 @@ class Shop:
                     found[Path(member.name).name] = hashlib.sha256(file.read()).hexdigest()
         return found
 
-    def running(self) -> bool:
-        """Return whether the service runs and answers."""
-        return self._run("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/")[0] in (0, 1)
+    def answers(self) -> str:
+        """Ask the running service how many orders it has; return its answer, "" without one."""
+        status, output = self._run("wget", "-q", "-O", "-", f"{_URL}/count")
+        return "" if status else output.strip()
 
     def close(self) -> None:
         """Remove the container, the volume and the image."""

@@ -156,7 +156,7 @@ def _import_file(client: docker.DockerClient, name: str, path: Path, changes: li
 def postgres(client: docker.DockerClient) -> str:
     """Import a PostgreSQL server; it makes its database in /var/lib/postgresql/data when that is empty."""
     tree = _tree("postgres", _POSTGRES_PACKAGES, {"usr/local/bin/start": _POSTGRES_START})
-    changes = ['CMD ["/usr/local/bin/start"]', "STOPSIGNAL SIGINT"]
+    changes = ['CMD ["/usr/local/bin/start"]']
     return _import_file(client, POSTGRES, tree, changes)
 
 

@@ -17,6 +17,7 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.compress im
     CompressedWriter,
     Compression,
 )
+from ansible_collections.steward.docker.plugins.module_utils._backup.disk import free_bytes
 from ansible_collections.steward.docker.plugins.module_utils._backup.guard import Guard
 from ansible_collections.steward.docker.plugins.module_utils._backup.tarstream import Follower
 from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError
@@ -53,6 +54,8 @@ _EXTRACT = [
 # What GNU tar says of a file that was written while it read it; its exit status is then 1.
 _CHANGED = re.compile(r"^tar: (.*): (?:file changed as we read it|File removed before we read it|File shrank by .*)$")
 _DIFFERS = 1
+# tar does not always say that the disk is full when it is: a block that did not fit leaves a little.
+_AS_GOOD_AS_FULL = 1 << 20
 
 
 class Written(NamedTuple):
@@ -235,6 +238,13 @@ def extract_archive(
         found = read_archive(path, on_member, forward=forward, strip_components=strip_components, checksums=checksums)
         tar.stdin.close()
         tar.wait()
+    except ArchiveError as error:
+        if free_bytes(destination) < _AS_GOOD_AS_FULL:
+            raise ArchiveError(
+                f"The archive {path} could not be extracted into {destination}: No space left on its file system. "
+                f"Free some space, or restore elsewhere with to. ({error})"
+            ) from error
+        raise
     finally:
         tar.end()
     return found
