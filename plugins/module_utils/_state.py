@@ -15,8 +15,9 @@ import hashlib
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from ansible_collections.steward.docker.plugins.module_utils._errors import LockError, StewardError
 from ansible_collections.steward.docker.plugins.module_utils._process import ProcessIdentity, myself
@@ -25,6 +26,8 @@ DEFAULT_STATE_DIR = "/var/lib/steward"
 STATE_DIR_VARIABLE = "STEWARD_STATE_DIR"
 _POLL = 0.2
 _TEMPORARY = ".tmp-"
+# What file systems without hard links answer.
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK)
 
 
 def state_dir() -> Path:
@@ -69,16 +72,34 @@ def open_private(path: str, flags: int) -> int:
 
 def write_private(path: Path, data: bytes) -> None:
     """Replace a file as a whole, readable by its owner only, and on disk when this returns."""
+    _write_private(path, data, os.replace)
+
+
+def write_private_once(path: Path, data: bytes) -> None:
+    """Write a file as write_private() does, unless it is there: of several who write it at once, one does."""
+    with suppress(FileExistsError):
+        _write_private(path, data, _link_or_replace)
+
+
+def _link_or_replace(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.replace(temporary, path)
+
+
+def _write_private(path: Path, data: bytes, name_it: Callable[[Path, Path], None]) -> None:
     temporary = temporary_name(path)
     try:
         with open(temporary, "wb", opener=open_private) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
+        name_it(temporary, path)
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
     sync_directory(path.parent)
 
 

@@ -62,6 +62,8 @@ def _create(client: docker.DockerClient, name: str, words: list[str]) -> Contain
         "--tmpfs=/run",
         "--tmpfs=/run/lock",
         f"--volume={name}-docker:/var/lib/docker",
+        # One directory for all hosts, as a network file system would be.
+        "--volume=fleet-store:/mnt/backups",
         "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
         images.HOST,
         "/usr/local/bin/start",

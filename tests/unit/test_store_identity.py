@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -163,3 +165,29 @@ def test_a_damaged_memory_of_stores_costs_no_store(tmp_path: Path, state: Path, 
     identifier = Store.create(str(tmp_path / "store")).id
     (state / "stores.json").write_bytes(content)
     assert Store.create(str(tmp_path / "store")).id == identifier
+
+
+_BEGIN = """
+import os, sys
+from ansible_collections.steward.docker.plugins.module_utils._backup.store import Store
+print(Store.create(sys.argv[1]).id)
+"""
+
+
+def test_hosts_that_begin_with_a_store_at_once_agree_on_its_name(tmp_path: Path) -> None:
+    store = tmp_path / "shared"
+    store.mkdir()
+    hosts = [
+        subprocess.Popen(
+            [sys.executable, "-c", _BEGIN, str(store)],
+            # Each host has a state of its own; two runs of one host share it.
+            env={**os.environ, "STEWARD_STATE_DIR": str(tmp_path / f"state{number // 2}")},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(8)
+    ]
+    said = {host.communicate()[0].strip() for host in hosts}
+    assert [host.returncode for host in hosts] == [0] * 8
+    assert len(said) == 1 and said != {""}
+    assert [path.name for path in store.iterdir()] == ["steward-store.json"]

@@ -26,6 +26,7 @@ from ansible_collections.steward.docker.plugins.module_utils._names import escap
 from ansible_collections.steward.docker.plugins.module_utils._process import provably_dead
 from ansible_collections.steward.docker.plugins.module_utils._signals import uninterrupted
 from ansible_collections.steward.docker.plugins.module_utils._state import (
+    Lock,
     open_private,
     owner_of_temporary,
     private_directory,
@@ -33,6 +34,7 @@ from ansible_collections.steward.docker.plugins.module_utils._state import (
     sync_directory,
     temporary_name,
     write_private,
+    write_private_once,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 IDENTITY = "steward-store.json"
+_MEMORY_SECONDS = 60
 
 
 class Backup(NamedTuple):
@@ -178,9 +181,10 @@ class Store:
         identifier = _read_identity(directory)
         cls._refuse_other(directory, identifier)
         if not identifier and not pretend:
-            identifier = str(uuid.uuid4())
-            content = {"format": FORMAT, "id": identifier, "made_by": "steward.docker"}
-            write_private(directory / IDENTITY, json.dumps(content, indent=2).encode() + b"\n")
+            content = {"format": FORMAT, "id": str(uuid.uuid4()), "made_by": "steward.docker"}
+            write_private_once(directory / IDENTITY, json.dumps(content, indent=2).encode() + b"\n")
+            # Of several hosts that begin with the store at once, one has named it.
+            identifier = _read_identity(directory)
         if not pretend:
             cls._remember(directory, identifier)
         return cls(directory, identifier)
@@ -215,9 +219,10 @@ class Store:
 
     @classmethod
     def _remember(cls, directory: Path, identifier: str) -> None:
-        known = cls._remembered()
-        if known.get(str(directory)) != identifier:
-            known[str(directory)] = identifier
+        if cls._remembered().get(str(directory)) == identifier:
+            return
+        with Lock(("stores",), "what this host knows of stores", _MEMORY_SECONDS):
+            known = {**cls._remembered(), str(directory): identifier}
             write_private(state_dir() / "stores.json", json.dumps(known, indent=2).encode() + b"\n")
 
     def home(self, subject: Subject) -> Path:
