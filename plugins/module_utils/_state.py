@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from ansible_collections.steward.docker.plugins.module_utils._errors import LockError, StewardError
-from ansible_collections.steward.docker.plugins.module_utils._process import ProcessIdentity, myself
+from ansible_collections.steward.docker.plugins.module_utils._process import ProcessIdentity, myself, provably_dead
 
 DEFAULT_STATE_DIR = "/var/lib/steward"
 STATE_DIR_VARIABLE = "STEWARD_STATE_DIR"
@@ -31,9 +31,8 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK)
 
 
 def state_dir() -> Path:
-    """Return the directory of the host's state, made when it is not there."""
-    path = Path(os.environ.get(STATE_DIR_VARIABLE) or DEFAULT_STATE_DIR)
-    return private_directory(path)
+    """Return the directory of the host's state, there or not: who writes into it makes it."""
+    return Path(os.environ.get(STATE_DIR_VARIABLE) or DEFAULT_STATE_DIR)
 
 
 def private_directory(path: Path) -> Path:
@@ -68,6 +67,16 @@ def owner_of_temporary(name: str) -> tuple[Optional[ProcessIdentity], str]:
 def open_private(path: str, flags: int) -> int:
     """Open a file that only its owner may read: the opener of open()."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
+
+
+def dead_temporaries(directory: Path) -> list[tuple[Path, str]]:
+    """Return the temporary files of provably dead processes in a directory, each with the name that it was to get."""
+    found: list[tuple[Path, str]] = []
+    for name in sorted(os.listdir(directory)):
+        owner, final = owner_of_temporary(name)
+        if owner is not None and provably_dead(owner):
+            found.append((directory / name, final))
+    return found
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -103,6 +103,7 @@ options:
     description:
       - The longest time in seconds that containers are held. When it passes they are put back at once and the backup of
         their volumes fails, so that a store that hangs does not hold an application for ever.
+      - V(0) means no limit.
     type: int
     default: 3600
   compression:

@@ -20,6 +20,8 @@ description:
   - A volume that is missing is made again, with its recorded driver, options and labels.
   - Every container that uses the data is stopped, also one that only reads it, since it would go on seeing the old data.
     A container that was started with C(--rm), a swarm task or a paused one is refused before anything is touched.
+  - A container that only mounts a directory above the data sees the restored data by itself; it is not stopped but named in
+    a warning.
 author:
   - The steward.docker contributors (@steward-docker)
 extends_documentation_fragment:

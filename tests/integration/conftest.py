@@ -68,6 +68,13 @@ class Slate:
         container.reload()
         return container.status, container.attrs["State"]["StartedAt"]
 
+    def wait_for(self, container: Container, status: str) -> None:
+        """Wait until a container has that status."""
+        deadline = time.monotonic() + 60
+        while self.state(container)[0] != status:
+            assert time.monotonic() < deadline, f"{container.name} is {container.status} and never was {status}"
+            time.sleep(0.02)
+
     def now(self) -> str:
         """Return the time from which events() is to look."""
         return f"{time.time():.6f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,6 +155,15 @@ def test_the_sdk_is_not_needed_to_read_a_store(
     assert len(found["backups"]) == 2
     assert not found["engine_reached"]
     assert "SDK" in found["engine_problem"]
+
+
+def test_looking_leaves_no_trace(slate: Slate, keeper: Keeper) -> None:
+    _two_backups(slate, keeper)
+    shutil.rmtree(keeper.modules.state)
+    _info(keeper, verify="full")
+    keeper.backup("shop", check=True, diff=True)
+    keeper.restore("shop", check=True, diff=True)
+    assert not keeper.modules.state.exists()
 
 
 @pytest.mark.parametrize(

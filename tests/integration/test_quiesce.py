@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +14,7 @@ from lab.loopfs import loop_file_system
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from conftest import Keeper, Slate
     from docker.models.containers import Container
@@ -25,30 +25,6 @@ SLOW = {"compression_level": 19}
 
 def _big(root: Path) -> None:
     (root / "big").write_bytes(os.urandom(60 << 20))
-
-
-def _wait_for(container: Container, status: str) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        container.reload()
-        if container.status == status:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"{container.name} is {container.status} and never was {status}")
-
-
-def _module_pid(keeper: Keeper, module: str) -> int:
-    """Return the process in which a module of this test runs."""
-    mark = f"STEWARD_STATE_DIR={keeper.modules.state}".encode()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            named = len(words) > 1 and words[1].endswith(f"AnsiballZ_{module}.py".encode())
-            if named and mark in (process / "environ").read_bytes().split(b"\0"):
-                return int(process.name)
-        except OSError:
-            continue
-    raise AssertionError(f"{module} does not run")
 
 
 @pytest.fixture
@@ -137,8 +113,8 @@ def test_a_signal_puts_back_and_leaves_nothing(
     _big(slate.path("data"))
     asked = {**keeper.common, "volumes": ["data"], "quiesce": quiesce, **SLOW}
     process, result = keeper.modules.start("volume_backup", asked)
-    _wait_for(app, held)
-    os.kill(_module_pid(keeper, "volume_backup"), number)
+    slate.wait_for(app, held)
+    os.kill(keeper.modules.pid("volume_backup"), number)
     found = keeper.modules.finish(process, result)
     assert found["failed"] and number.name in found["msg"], found
     assert slate.state(app)[0] == "running"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tarfile
 import threading
@@ -381,3 +382,73 @@ def test_diff_shows_what_a_restore_takes_away_and_brings_back(keeper: Keeper, sl
     assert "extra" in shown["before"] and "extra" not in shown["after"]
     assert "goes" in shown["after"] and "changes" in shown["before"] and "stays" not in str(shown)
     assert sorted(_tree(slate.path("data"))) == ["changes", "extra", "stays"]
+
+
+@pytest.mark.parametrize(
+    "options", [["--acls"], ["--acls", "--xattrs"], ["--xattrs", "--xattrs-include=*"]], ids=" ".join
+)
+def test_access_control_lists_of_an_archive_made_elsewhere_come_back(
+    options: list[str], keeper: Keeper, slate: Slate, tmp_path: Path
+) -> None:
+    origin = tmp_path / "origin"
+    (origin / "sub").mkdir(parents=True)
+    (origin / "page").write_text("one")
+    # Users by name, as tar writes them, and by a number that nobody has.
+    subprocess.run(["setfacl", "-m", "u:daemon:rw,u:4321:r,g:adm:r", origin / "page"], check=True)
+    subprocess.run(["setfacl", "-d", "-m", "u:daemon:rwx", origin / "sub"], check=True)
+    archive = tmp_path / "made.tar"
+    subprocess.run(["tar", "--format=posix", *options, "-C", origin, "-cf", archive, "."], check=True)
+    slate.volume("data")
+    keeper.restore("data", backup=str(archive))
+    for name in ("page", "sub"):
+        one, other = (
+            subprocess.run(
+                ["getfacl", "-n", "-c", "-p", root / name], check=True, capture_output=True, text=True
+            ).stdout
+            for root in (origin, slate.path("data"))
+        )
+        assert one == other
+    assert keeper.restore("data", backup=str(archive))["changed"] is False
+
+
+def test_access_control_lists_that_name_users_are_no_change(keeper: Keeper, slate: Slate) -> None:
+    slate.volume("data")
+    _write(slate.path("data"), page="one")
+    subprocess.run(["setfacl", "-m", "u:daemon:rw", slate.path("data") / "page"], check=True)
+    keeper.backup("data")
+    shutil.rmtree(keeper.modules.state / "walks")
+    assert keeper.backup("data")["changed"] is False
+    keeper.restore("data", to="copy")
+    assert keeper.restore("data", to="copy")["changed"] is False
+
+
+def test_undo_never_goes_further_back_than_the_last_restore(keeper: Keeper, slate: Slate) -> None:
+    slate.volume("data")
+    root = slate.path("data")
+    _write(root, page="backed up")
+    keeper.backup("data")
+    _write(root, page="first")
+    keeper.restore("data")
+    _write(root, page="second")
+    keeper.restore("data", keep_previous=False)
+    assert _beside(slate, "data") == []
+    assert keeper.restore("data", undo=True)["changed"] is False
+    assert _tree(root) == {"page": "backed up"}
+
+
+def test_a_service_that_ends_soon_after_its_start_gets_the_old_data_back(keeper: Keeper, slate: Slate) -> None:
+    slate.volume("data")
+    root = slate.path("data")
+    _write(root, page="bad")
+    keeper.backup("data")
+    _write(root, page="good")
+    # It looks at its data a second after it has begun, and the engine starts it again and again.
+    script = "sleep 1; grep -q good /data/page || exit 3; trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
+    policy = {"Name": "on-failure", "MaximumRetryCount": 20}
+    slate.service(["sh", "-c", script], name="app", volumes=["data:/data"], restart_policy=policy)
+    time.sleep(2)
+    message = keeper.no_restore(volume="data", wait_healthy=8)
+    assert "app" in message and "data from before was put back" in message
+    assert _tree(root) == {"page": "good"}
+    time.sleep(2)
+    assert slate.state(slate.client.containers.get("app"))[0] == "running"

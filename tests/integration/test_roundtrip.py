@@ -32,8 +32,10 @@ def difficult_tree(root: Path) -> None:
         file.seek(500 << 20)
         file.write(b"middle")
     subprocess.run(["setfattr", "-n", "user.note", "-v", "a note", plain], check=True)
-    subprocess.run(["setfacl", "-m", "u:1234:r,g:2345:rw", plain], check=True)
-    subprocess.run(["setfacl", "-d", "-m", "u:1234:rwx", root / "directory"], check=True)
+    subprocess.run(["setfacl", "-m", "u:1234:r,g:2345:rw,u:daemon:rw,g:adm:r", plain], check=True)
+    subprocess.run(["setfacl", "-d", "-m", "u:1234:rwx,g:adm:rx", root / "directory"], check=True)
+    (root / "plain default").mkdir()
+    subprocess.run(["setfacl", "-d", "-m", "u::rwx,g::r,o::-", root / "plain default"], check=True)
     capable = root / "capable"
     shutil.copy("/bin/true", capable)
     subprocess.run(["setcap", "cap_net_bind_service+ep", capable], check=True)
@@ -110,6 +112,7 @@ def test_a_difficult_tree_comes_back_equal(keeper: Keeper, slate: Slate) -> None
     assert (slate.path("copy") / "plain").stat().st_mtime_ns == 1_234_567_890_123_456_789
     assert (slate.path("copy") / "sparse").stat().st_blocks < 1000
     assert keeper.restore("one", to="copy")["changed"] is False
+    assert keeper.backup("one")["changed"] is False
 
 
 def test_the_two_lines_of_the_documentation_restore_an_archive(keeper: Keeper, slate: Slate, tmp_path: Path) -> None:

@@ -38,9 +38,11 @@ def backed_up(slate: Slate, keeper: Keeper) -> dict[str, Any]:
         ({"volumes": ["data"], "refresh_after": "soon"}, ["refresh_after", "26h or 2d"]),
         ({"volumes": ["data"], "quiesce": "freeze"}, ["quiesce", "pause", "stop", "none"]),
         ({"volumes": ["data"], "compression": "lzma"}, ["compression", "zstd"]),
+        ({"volumes": ["data"], "compression_level": 22}, ["compression_level", "from 1 to 19"]),
+        ({"volumes": ["data"], "keep": {"last": -1}}, ["keep", "below zero", "last"]),
         ({"volumes": ["data"], "keep": {"fortnightly": 2}}, ["fortnightly", "weekly"]),
     ],
-    ids=["volume", "container", "nothing", "refresh_after", "quiesce", "compression", "keep"],
+    ids=["volume", "container", "nothing", "refresh_after", "quiesce", "compression", "level", "below zero", "keep"],
 )
 def test_a_backup_that_makes_no_sense(
     options: dict[str, Any], says: list[str], backed_up: dict[str, Any], keeper: Keeper

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+STATE_VARIABLE = "STEWARD_STATE_DIR"
 ANSIBLE_PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
 
 
@@ -47,7 +48,7 @@ class ModuleRun:
             "ANSIBLE_LOCALHOST_WARNING": "False",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "False",
             "LAB_RESULT": str(result),
-            "STEWARD_STATE_DIR": str(self.state),
+            STATE_VARIABLE: str(self.state),
         }
         command = [*wrapper, str(ANSIBLE_PLAYBOOK), "-i", "localhost,", "-c", "local"]
         command += ["-e", json.dumps({"ansible_python_interpreter": python}), str(play)]
@@ -59,6 +60,20 @@ class ModuleRun:
             text=True,
         )
         return process, result
+
+    def pid(self, module: str) -> int:
+        """Return the process in which a started module of this test runs."""
+        mark = f"{STATE_VARIABLE}={self.state}".encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                named = len(words) > 1 and words[1].endswith(f"AnsiballZ_{module}.py".encode())
+                if named and mark in (process / "environ").read_bytes().split(b"\0"):
+                    return int(process.name)
+            except OSError:
+                # It has ended meanwhile.
+                continue
+        raise AssertionError(f"{module} does not run")
 
     def finish(self, process: subprocess.Popen[str], result: Path) -> dict[str, Any]:
         """Wait for a started module; return its whole result."""

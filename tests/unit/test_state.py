@@ -37,9 +37,10 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
-def test_the_state_is_where_the_environment_says_and_only_its_owner_may_enter(state: Path) -> None:
+def test_the_state_is_where_the_environment_says_and_looking_does_not_make_it(state: Path) -> None:
     assert state_dir() == state
-    assert _mode(state) == 0o700
+    assert not state.exists()
+    assert _mode(private_directory(state_dir())) == 0o700
 
 
 def test_a_directory_is_made_with_those_above_it(tmp_path: Path) -> None:

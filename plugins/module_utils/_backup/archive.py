@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from ansible_collections.steward.docker.plugins.module_utils._backup.entry import Entry
     from ansible_collections.steward.docker.plugins.module_utils._backup.exclude import Excludes
 
-_SAME_FOR_BOTH = ["--numeric-owner", "--acls", "--xattrs", "--xattrs-include=*", "--xattrs-exclude=security.selinux"]
+# ACLs travel as the attributes that they are: as text, tar would name users and groups, which are others elsewhere.
+_SAME_FOR_BOTH = ["--numeric-owner", "--xattrs", "--xattrs-include=*", "--xattrs-exclude=security.selinux"]
 _CREATE = [
     "tar",
     "--create",
@@ -170,6 +171,8 @@ class Read(NamedTuple):
     directories: int
     size: int
     root: Optional[Entry]
+    # Whether some ACL is there as text only.
+    text_acls: bool
 
 
 def members_of(chunks: Iterable[bytes]) -> Iterator[Entry]:
@@ -209,7 +212,7 @@ def read_archive(
         raise ArchiveError(message if path in message else f"The archive {path} is refused: {message}") from error
     finally:
         reader.end()
-    return Read(reader.digest(), counter.files, counter.directories, counter.size, counter.root)
+    return Read(reader.digest(), counter.files, counter.directories, counter.size, counter.root, follower.text_acls)
 
 
 def extract_archive(
@@ -219,12 +222,15 @@ def extract_archive(
     *,
     strip_components: int = 0,
     checksums: bool = False,
+    text_acls: bool = False,
 ) -> Read:
     """Extract an archive with GNU tar into an empty directory that nobody else can reach, reading it to its end.
 
+    `text_acls` lets tar honour ACLs that are there as text; it would then remove those that are there as attributes.
     Raise ArchiveError when it is damaged or hostile, or tar fails; the caller removes the directory then.
     """
-    tar = Child([*_EXTRACT, f"--strip-components={strip_components}", "-C", destination], stdin=True)
+    options = [f"--strip-components={strip_components}", *(["--acls"] if text_acls else [])]
+    tar = Child([*_EXTRACT, *options, "-C", destination], stdin=True)
 
     def forward(chunk: bytes) -> None:
         if tar.process.returncode is None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ansible_collections.steward.docker.plugins.module_utils._backup.capture import Capture, Settings
 from ansible_collections.steward.docker.plugins.module_utils._backup.compare import Differences
+from ansible_collections.steward.docker.plugins.module_utils._backup.compress import refuse_level
 from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import groups, overlookers, uses, writers
 from ansible_collections.steward.docker.plugins.module_utils._backup.examine import (
     Verdict,
@@ -73,6 +74,7 @@ class BackupJob:
         wrong = [unit for unit, count in (params["keep"] or {}).items() if count < 0]
         if wrong:
             raise StewardError(f"The option keep has a number below zero at {wrong[0]}. Set how many are to be kept.")
+        refuse_level(params["compression"], params["compression_level"])
         refresh = params["refresh_after"]
         self._wishes = Wishes(
             params["force"], seconds_of(refresh, "refresh_after") if refresh else None, list(params["exclude_paths"])

@@ -139,6 +139,13 @@ def remove(wrapper: Wrapper, data: str) -> bool:
     return True
 
 
+def remove_with_earlier(wrapper: Wrapper, data: str) -> bool:
+    """Delete a wrapper and the previous ones: what they are previous to has gone with it. Return whether all went."""
+    earlier = [found for found in wrappers(data) if found.kind == PREVIOUS]
+    left = [found for found in (wrapper, *earlier) if not remove(found, data)]
+    return not left
+
+
 def mounted_somewhere(wrapper: Wrapper) -> bool:
     """Return whether any process has the tree, or something in it, mounted: the wrapper's name shows in its mounts."""
     wanted = os.fsencode(wrapper.path.name) + b"/tree"

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import BinaryIO, NamedTuple, Optional
 
 from ansible_collections.steward.docker.plugins.module_utils._backup.children import Child, Pump, available, write_all
-from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError, StoreError
+from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError, StewardError, StoreError
 
 
 class Compression(NamedTuple):
@@ -30,6 +30,9 @@ NONE = Compression("none", "", b"", 0)
 _ALL = {compression.name: compression for compression in (ZSTD, GZIP, NONE)}
 
 
+_HIGHEST = {ZSTD.name: 19, GZIP.name: 9, NONE.name: 0}
+
+
 def choose_compression(name: str) -> Compression:
     """Return the compression of that name; without zstd on this host, gzip takes its place."""
     return GZIP if name == ZSTD.name and not available("zstd") else _ALL[name]
@@ -41,8 +44,16 @@ def detect_compression(first: bytes) -> Compression:
 
 
 def _command(compression: Compression, level: Optional[int]) -> list[str]:
-    chosen = f"-{level or compression.level}"
+    # Without zstd on a host, gzip takes over, and has no level as high.
+    chosen = f"-{min(level or compression.level, _HIGHEST[compression.name])}"
     return ["zstd", "-q", "-c", "-T0", chosen] if compression is ZSTD else ["gzip", "-n", "-c", chosen]
+
+
+def refuse_level(compression: str, level: Optional[int]) -> None:
+    """Raise StewardError for a level that the compression does not have."""
+    if level is not None and not 1 <= level <= _HIGHEST[compression]:
+        known = f"from 1 to {_HIGHEST[compression]}" if _HIGHEST[compression] else "no level"
+        raise StewardError(f"The option compression_level is {level}; the compression {compression} has {known}.")
 
 
 class CompressedWriter:

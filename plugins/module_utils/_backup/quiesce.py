@@ -28,6 +28,7 @@ TASK_LABEL = "com.docker.swarm.task.id"
 # What the engine waits for after the stop signal when the container does not say.
 DEFAULT_GRACE = 10
 _POLL = 0.2
+_SETTLE_SECONDS = 2
 
 
 class Held(NamedTuple):
@@ -38,17 +39,20 @@ class Held(NamedTuple):
     seconds: float
 
 
-def refuse_stop(container: Container, details: dict[str, Any]) -> None:
-    """Raise RefusedError for a container that must not be stopped because the engine would not keep it."""
+def refuse_stop(container: Container, details: dict[str, Any], instead: str) -> None:
+    """Raise RefusedError for a container that must not be stopped because the engine would not keep it.
+
+    `instead` is what a person can do, beside what would make it fit to be stopped.
+    """
     if details["HostConfig"].get("AutoRemove"):
         raise RefusedError(
             f"The container {container.name} was started with --rm: stopping it would delete it. "
-            "Back up with quiesce: pause, or create it without --rm."
+            f"{instead}, or create it without --rm."
         )
     if TASK_LABEL in container.labels:
         raise RefusedError(
             f"The container {container.name} is a swarm task: swarm would replace it when it is stopped. "
-            "Back up with quiesce: pause, or scale its service to 0 first."
+            f"{instead}, or scale its service to 0 first."
         )
 
 
@@ -77,7 +81,7 @@ class Quiescence:
             details = {container.id: self._engine.inspect(container.id) for container in self._containers}
             if self._mode == "stop":
                 for container in self._containers:
-                    refuse_stop(container, details[container.id])
+                    refuse_stop(container, details[container.id], "Back up with quiesce: pause")
             if self._limit and self._containers:
                 self._timer = threading.Timer(self._limit, self._expire)
                 self._timer.daemon = True
@@ -153,21 +157,30 @@ class Quiescence:
 
 
 def wait_until_up(engine: Engine, containers: Iterable[Container], seconds: float) -> dict[str, str]:
-    """Wait until the containers run and, where they have a health check, are healthy.
+    """Wait until the containers have run for a while without a restart and, where they have a health check, are healthy.
 
     Return what is wrong, by container name, with those that are not up by then; empty when all are.
     """
     deadline = time.monotonic() + seconds
-    waiting = {container.id: container for container in containers}
+    waiting = list(containers)
+    began: list[str] = []
+    settled = 0.0
     while True:
-        wrong: dict[str, str] = {}
-        for identifier, container in list(waiting.items()):
-            state = engine.inspect(identifier)["State"]
-            health = (state.get("Health") or {}).get("Status", "none")
-            if not state["Running"] or state["Restarting"]:
-                wrong[container.name] = f"is {state['Status']}, exit code {state['ExitCode']} {state['Error']}".strip()
-            elif health in ("starting", "unhealthy"):
-                wrong[container.name] = f"is {health}"
-        if not wrong or time.monotonic() >= deadline:
+        states = {container.name: engine.inspect(container.id)["State"] for container in waiting}
+        wrong = {name: problem for name, state in states.items() if (problem := _problem(state))}
+        starts = [state["StartedAt"] for state in states.values()]
+        if wrong or starts != began:
+            # One that ends soon after its start, and is started again by the engine, is not up.
+            began, settled = starts, time.monotonic() + _SETTLE_SECONDS
+        now = time.monotonic()
+        if (not wrong and now >= settled) or now >= deadline:
             return wrong
         time.sleep(_POLL)
+
+
+def _problem(state: dict[str, Any]) -> str:
+    """Return why a container is not up, "" when it is."""
+    if not state["Running"] or state["Restarting"]:
+        return f"is {state['Status']}, exit code {state['ExitCode']} {state['Error']}".strip()
+    health = (state.get("Health") or {}).get("Status", "none")
+    return f"is {health}" if health in ("starting", "unhealthy") else ""

@@ -80,13 +80,13 @@ def restore_by_swap(
     warnings: list[str] = []
     try:
         if not fresh:
+            # What is made in it inherits both.
             take_project(path, str(wrapper.tree))
+            take_label(path, str(wrapper.tree))
         read = extract(source, str(wrapper.tree))
         _promote(wrapper, source)
-        if not fresh:
-            if not source.subdir and (read.root is None or source.strip_components):
-                take_owner_and_mode(path, str(wrapper.tree))
-            take_label(path, str(wrapper.tree))
+        if not fresh and not source.subdir and (read.root is None or source.strip_components):
+            take_owner_and_mode(path, str(wrapper.tree))
         syncfs(str(wrapper.tree))
         if key is not None and source.manifest is not None:
             saved = SavedWalk(key, source.manifest.id, time.time_ns())
@@ -109,7 +109,7 @@ def restore_by_swap(
             saved.drop()
     if keep and not fresh:
         kept = str(beside.keep_as_previous(wrapper, path, {"backup": source.id}).tree)
-    elif not beside.remove(wrapper, path):
+    elif not beside.remove_with_earlier(wrapper, path):
         warnings.append(f"The old data of {destination} is still mounted by a process; a later run removes it.")
     return Outcome(read, swapped, kept, warnings)
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Optional
 
 from ansible_collections.steward.docker.plugins.module_utils._backup import beside, saved_walk
@@ -46,14 +46,17 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.source impo
     index_of,
     source_of_backup,
     source_of_path,
-    verify,
 )
 from ansible_collections.steward.docker.plugins.module_utils._backup.store import Store
-from ansible_collections.steward.docker.plugins.module_utils._backup.swap import refuse_paused
+from ansible_collections.steward.docker.plugins.module_utils._backup.swap import INSTEAD_OF_STOPPING, refuse_paused
 from ansible_collections.steward.docker.plugins.module_utils._backup.tree import Walk
 from ansible_collections.steward.docker.plugins.module_utils._durations import seconds_of
 from ansible_collections.steward.docker.plugins.module_utils._engine import Engine
-from ansible_collections.steward.docker.plugins.module_utils._errors import RefusedError, StewardError
+from ansible_collections.steward.docker.plugins.module_utils._errors import (
+    NotFoundError,
+    RefusedError,
+    StewardError,
+)
 from ansible_collections.steward.docker.plugins.module_utils._job import Action, Difference, Report
 from ansible_collections.steward.docker.plugins.module_utils._state import Lock
 
@@ -227,7 +230,7 @@ class RestoreJob:
         destination = self._destination
         refuse_paused(destination)
         for container in consumers(destination.uses):
-            refuse_stop(container, self._engine.inspect(container.id))
+            refuse_stop(container, self._engine.inspect(container.id), INSTEAD_OF_STOPPING)
         if destination.road.path:
             refuse_unfit(destination, self._engine, self._host)
             refuse_too_little_space(self._source, destination)
@@ -260,8 +263,14 @@ class RestoreJob:
         """Restore, when the plan says so."""
         if not self.plan():
             return
-        created = self._create() if not self._destination.exists and self._destination.kind == VOLUMES else False
+        created = not self._destination.exists and self._destination.kind == VOLUMES
+        if created and self._engine.volume(self._destination.name) is not None:
+            raise RefusedError(
+                f"{self._destination} was missing and has been made by somebody meanwhile. Run it again."
+            )
         try:
+            if created:
+                self._create()
             if self._destination.road.path:
                 self._outcome = restore_by_swap(
                     self._engine,
@@ -277,24 +286,19 @@ class RestoreJob:
                 self._warnings.append(f"{self._destination} was restored through the engine, which loses {lost}.")
         except BaseException:
             if created:
-                self._engine.remove_volume(self._destination.name)
+                with suppress(NotFoundError):
+                    self._engine.remove_volume(self._destination.name)
             raise
 
-    def _create(self) -> bool:
+    def _create(self) -> None:
         """Make the missing volume: as it was recorded, or a plain one when it is another's name."""
-        verify(self._source)
         name = self._destination.name
         recorded = self._source.manifest.volume if self._source.manifest and not self._params["to"] else {}
         self._engine.create_volume(
             name, recorded.get("driver") or "local", recorded.get("options") or {}, recorded.get("labels") or {}
         )
         self._destination = volume_destination(self._engine, name, self._host)
-        try:
-            self._refuse()
-        except BaseException:
-            self._engine.remove_volume(name)
-            raise
-        return True
+        self._refuse()
 
     def report(self) -> Report:
         """Return what was restored, or would be."""

@@ -16,6 +16,7 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.compress im
 from ansible_collections.steward.docker.plugins.module_utils._backup.lines import LineReader, LineWriter
 from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError
 from ansible_collections.steward.docker.plugins.module_utils._state import (
+    dead_temporaries,
     hashed_name,
     open_private,
     private_directory,
@@ -45,8 +46,7 @@ class WalkKey(NamedTuple):
     @property
     def path(self) -> Path:
         """The file of the walk."""
-        directory = private_directory(state_dir() / "walks")
-        return directory / f"{hashed_name(self.engine, self.store, *self.subject)}.walk"
+        return state_dir() / "walks" / f"{hashed_name(self.engine, self.store, *self.subject)}.walk"
 
     def header(self, backup: str) -> dict[str, str]:
         """Return what the file's first line has to say."""
@@ -88,7 +88,9 @@ class SavedWalk:
 
     def passing(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         """Give the entries on, each written down."""
-        self._temporary.unlink(missing_ok=True)
+        directory = private_directory(self._path.parent)
+        for abandoned, _name in dead_temporaries(directory):
+            abandoned.unlink(missing_ok=True)
         with open(self._temporary, "xb", buffering=0, opener=open_private) as file:
             writer = LineWriter(file, NONE, self._header)
             for entry in entries:

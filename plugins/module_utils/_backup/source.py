@@ -154,7 +154,12 @@ def extract(source: Source, destination: str) -> Read:
     """Extract the source into an empty directory, proving on the way that it is whole. Raise ArchiveError if not."""
     if not source.manifest:
         return extract_archive(
-            source.archive, destination, lambda _entry: None, strip_components=source.strip_components, checksums=True
+            source.archive,
+            destination,
+            lambda _entry: None,
+            strip_components=source.strip_components,
+            checksums=True,
+            text_acls=verify(source).text_acls,
         )
     with LineReader(source.index_path) as lines:
         check = _Checked(lines)

@@ -23,12 +23,11 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.manifest im
 )
 from ansible_collections.steward.docker.plugins.module_utils._errors import StoreError
 from ansible_collections.steward.docker.plugins.module_utils._names import escape_path, unescape_path
-from ansible_collections.steward.docker.plugins.module_utils._process import provably_dead
 from ansible_collections.steward.docker.plugins.module_utils._signals import uninterrupted
 from ansible_collections.steward.docker.plugins.module_utils._state import (
     Lock,
+    dead_temporaries,
     open_private,
-    owner_of_temporary,
     private_directory,
     state_dir,
     sync_directory,
@@ -223,7 +222,7 @@ class Store:
             return
         with Lock(("stores",), "what this host knows of stores", _MEMORY_SECONDS):
             known = {**cls._remembered(), str(directory): identifier}
-            write_private(state_dir() / "stores.json", json.dumps(known, indent=2).encode() + b"\n")
+            write_private(private_directory(state_dir()) / "stores.json", json.dumps(known, indent=2).encode() + b"\n")
 
     def home(self, subject: Subject) -> Path:
         """Return the directory of a subject's backups."""
@@ -325,17 +324,14 @@ class Store:
         """Remove what runs that are provably dead left of backups that were never finished; return its names."""
         directory = self.home(subject)
         swept: list[str] = []
-        for name in os.listdir(directory):
-            owner, unfinished = owner_of_temporary(name)
-            if owner is None or not provably_dead(owner):
-                continue
+        for path, unfinished in dead_temporaries(directory):
             identifier, _dot, suffix = unfinished.partition(".")
             if suffix == "json" and not (directory / unfinished).exists():
                 for half in directory.glob(f"{identifier}.*"):
                     half.unlink(missing_ok=True)
                     swept.append(half.name)
-            (directory / name).unlink(missing_ok=True)
-            swept.append(name)
+            path.unlink(missing_ok=True)
+            swept.append(path.name)
         return swept
 
 

@@ -55,6 +55,9 @@ def probe_exchange(wrapper: Wrapper) -> None:
         other.rmdir()
 
 
+INSTEAD_OF_STOPPING = "Restore into another volume with to"
+
+
 def swap(engine: Engine, destination: Destination, wrapper: Wrapper, wait_healthy: float) -> Swapped:
     """Let the wrapper's tree and the data change places while every container that uses the data is stopped.
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from ansible_collections.steward.docker.plugins.module_utils._backup import entry as kinds
 from ansible_collections.steward.docker.plugins.module_utils._backup.entry import Entry
-from ansible_collections.steward.docker.plugins.module_utils._backup.xattrs import digest, plain_acl
+from ansible_collections.steward.docker.plugins.module_utils._backup.xattrs import ACL, acl_attribute, digest
 from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError
 from ansible_collections.steward.docker.plugins.module_utils._names import printable
 
@@ -45,7 +45,7 @@ _TYPES = {
     b"S": kinds.FILE,
 }
 _XATTR = b"SCHILY.xattr."
-_ACL = b"SCHILY.acl."
+_ACL_TEXT = b"SCHILY.acl."
 
 
 def _number(field: bytes) -> int:
@@ -195,6 +195,8 @@ class Follower:
         # Where in the stream the data begins that is being followed.
         self._begins = 0
         self.members = 0
+        # Whether some ACL is there as text only, which tar has to be told to honour.
+        self.text_acls = False
 
     @property
     def ended(self) -> bool:
@@ -326,7 +328,7 @@ class Follower:
         mtime_ns = 0
         uid, gid = header[108:116], header[116:124]
         attributes: dict[bytes, bytes] = {}
-        acls: dict[bytes, bytes] = {}
+        texts: dict[bytes, bytes] = {}
         for key, value in records.items():
             if key == b"mtime":
                 mtime_ns = _nanoseconds(value)
@@ -340,9 +342,14 @@ class Follower:
                     raise ValueError("a size that is no number")
             elif key.startswith(_XATTR):
                 attributes[key[len(_XATTR) :]] = value
-            elif key.startswith(_ACL):
-                kind_of_acl = key[len(_ACL) :]
-                acls[kind_of_acl] = plain_acl(value) if kind_of_acl == b"access" else _default_acl(value)
+            elif key.startswith(_ACL_TEXT):
+                of = key[len(_ACL_TEXT) :]
+                texts[ACL + of] = acl_attribute(value, access=of == b"access")
+        for key, value in texts.items():
+            # As an attribute it is there to the letter; as text it has to be put together again.
+            if value and key not in attributes:
+                attributes[key] = value
+                self.text_acls = True
         if b"GNU.sparse.name" in records:
             name = _text(records[b"GNU.sparse.name"])
         if entry_type == kinds.FILE and name.endswith(b"/"):
@@ -375,7 +382,7 @@ class Follower:
             mtime_ns or _number(header[136:148]) * 10**9,
             device,
             member_path(link) if entry_type == kinds.HARD_LINK else link if entry_type == kinds.SYMLINK else b"",
-            digest(attributes, acls) if attributes or acls else "",
+            digest(attributes) if attributes else "",
         )
         self._records, self._long_name, self._long_link = {}, b"", b""
         if self._judge is not None:
@@ -408,11 +415,6 @@ def _text(value: bytes) -> bytes:
         # tar would stop there, and extract another name than the one that was judged.
         raise ValueError("a name with a null byte")
     return value
-
-
-def _default_acl(text: bytes) -> bytes:
-    lines = [line.split(b"#")[0].strip() for line in text.replace(b",", b"\n").split(b"\n")]
-    return b"\n".join(line for line in lines if line)
 
 
 def _device(header: bytes) -> int:

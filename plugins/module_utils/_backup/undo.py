@@ -23,7 +23,12 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.destination
 from ansible_collections.steward.docker.plugins.module_utils._backup.manifest import VOLUMES
 from ansible_collections.steward.docker.plugins.module_utils._backup.quiesce import refuse_stop
 from ansible_collections.steward.docker.plugins.module_utils._backup.roads import observe_host
-from ansible_collections.steward.docker.plugins.module_utils._backup.swap import Swapped, refuse_paused, swap
+from ansible_collections.steward.docker.plugins.module_utils._backup.swap import (
+    INSTEAD_OF_STOPPING,
+    Swapped,
+    refuse_paused,
+    swap,
+)
 from ansible_collections.steward.docker.plugins.module_utils._engine import Engine
 from ansible_collections.steward.docker.plugins.module_utils._errors import StewardError
 from ansible_collections.steward.docker.plugins.module_utils._job import Action, Difference, Report
@@ -72,13 +77,14 @@ class UndoJob:
         if not self._check_mode:
             parts = (self._engine.facts.id, self._destination.kind, self._destination.name)
             self._locks.enter_context(Lock(parts, str(self._destination), params["lock_timeout"]))
+            self._engine.sweep_helpers()
             beside.sweep(path)
         self._previous = beside.previous(path)
         self._backup = self._previous.note().get("backup", "a backup") if self._previous else ""
         if self._previous is not None:
             refuse_paused(self._destination)
             for container in consumers(self._destination.uses):
-                refuse_stop(container, self._engine.inspect(container.id))
+                refuse_stop(container, self._engine.inspect(container.id), INSTEAD_OF_STOPPING)
             refuse_unfit(self._destination, self._engine, host)
 
     def _find(self, host: Any, containers: Any) -> Destination:

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import errno
+import grp
 import os
+import pwd
 import struct
 from hashlib import sha256
 from typing import TYPE_CHECKING, Union
@@ -17,36 +19,56 @@ if TYPE_CHECKING:
 
 # A label of another host's policy is no data: a restored tree takes the label of the place it comes to.
 LABEL = b"security.selinux"
-_ACL_ATTRIBUTES = {b"system.posix_acl_access": b"access", b"system.posix_acl_default": b"default"}
-_NAMESPACES = (b"user.", b"trusted.", b"security.")
+ACL = b"system.posix_acl_"
+_NAMESPACES = (b"user.", b"trusted.", b"security.", ACL)
 _NONE = (errno.ENODATA, errno.ENOTSUP, errno.ENOENT)
-_TAGS = {1: b"user:", 2: b"user:", 4: b"group:", 8: b"group:", 16: b"mask:", 32: b"other:"}
-_NAMED = (2, 8)
+# The kernel's form of an ACL (linux/posix_acl_xattr.h): a version, then a tag, permissions and an ID for each entry.
+_ACL_VERSION = struct.pack("<I", 2)
+_ACL_ENTRY = struct.Struct("<HHI")
+_NOBODY = 0xFFFFFFFF
+_PLAIN_TAGS = {b"user": 1, b"group": 4, b"mask": 16, b"other": 32}
+_NAMED_TAGS = {b"user": 2, b"group": 8}
+_SAME_AS_MODE = {1, 4, 32}
+_PERMISSIONS = {ord("r"): 4, ord("w"): 2, ord("x"): 1}
 
 
-def acl_text(binary: bytes) -> bytes:
-    """Return an ACL's kernel form (linux/posix_acl_xattr.h) as the short text of acl(5), one entry a line."""
-    lines: list[bytes] = []
-    for tag, permissions, identifier in struct.iter_unpack("<HHI", binary[4:]):
-        name = str(identifier).encode() if tag in _NAMED else b""
-        allowed = bytes(
-            letter if permissions & bit else ord("-") for letter, bit in ((ord("r"), 4), (ord("w"), 2), (ord("x"), 1))
-        )
-        lines.append(_TAGS[tag] + name + b":" + allowed)
-    return b"\n".join(lines)
+def acl_attribute(text: bytes, *, access: bool) -> bytes:
+    """Return the kernel's form of an ACL's text (acl(5)); empty for one of access that says no more than a file's mode.
+
+    Raise ValueError for what is no ACL, and for a user or group that this host does not know.
+    """
+    entries: list[tuple[int, int, int]] = []
+    for line in text.replace(b",", b"\n").split(b"\n"):
+        words = line.split(b"#")[0].strip().split(b":")
+        if words == [b""]:
+            continue
+        if len(words) < 3 or words[0] not in _PLAIN_TAGS:
+            raise ValueError("an access control list that is none")
+        kind, name, letters = words[:3]
+        allowed = sum(_PERMISSIONS.get(letter, 0) for letter in letters)
+        if name and kind in _NAMED_TAGS:
+            entries.append((_NAMED_TAGS[kind], allowed, _identifier(kind, name)))
+        else:
+            entries.append((_PLAIN_TAGS[kind], allowed, _NOBODY))
+    if access and {tag for tag, _allowed, _id in entries} <= _SAME_AS_MODE:
+        return b""
+    entries.sort(key=lambda entry: (entry[0], entry[2]))
+    return _ACL_VERSION + b"".join(_ACL_ENTRY.pack(*entry) for entry in entries)
 
 
-def plain_acl(text: bytes) -> bytes:
-    """Return an ACL's text without comments; empty when it says no more than a file's mode."""
-    lines = [line.split(b"#")[0].strip() for line in text.replace(b",", b"\n").split(b"\n")]
-    kept = [line for line in lines if line]
-    return b"\n".join(kept) if len(kept) > 3 or any(line.startswith(b"mask") for line in kept) else b""
+def _identifier(kind: bytes, name: bytes) -> int:
+    if name.isdigit():
+        return int(name)
+    try:
+        text = os.fsdecode(name)
+        return pwd.getpwnam(text).pw_uid if kind == b"user" else grp.getgrnam(text).gr_gid
+    except KeyError:
+        raise ValueError(f"an access control list names the {kind.decode()} {text}, which this host has not") from None
 
 
-def digest(attributes: Mapping[bytes, bytes], acls: Mapping[bytes, bytes]) -> str:
-    """Return one digest over attributes and ACL texts (`access`, `default`); "" when there are none."""
+def digest(attributes: Mapping[bytes, bytes]) -> str:
+    """Return one digest over the attributes that are data, ACLs among them; "" when there are none."""
     known = {name: value for name, value in attributes.items() if name.startswith(_NAMESPACES) and name != LABEL}
-    known.update({b"acl." + kind: text for kind, text in acls.items() if text})
     if not known:
         return ""
     total = sha256()
@@ -64,23 +86,14 @@ def digest_of(place: Union[int, str], *, follow: bool = False) -> str:
         if error.errno in _NONE:
             return ""
         raise
-    if not names:
-        return ""
     attributes: dict[bytes, bytes] = {}
-    acls: dict[bytes, bytes] = {}
     for text in names:
         name = os.fsencode(text)
-        if not (name in _ACL_ATTRIBUTES or name.startswith(_NAMESPACES)):
+        if not name.startswith(_NAMESPACES):
             continue
         try:
-            value = os.getxattr(place, name, follow_symlinks=follows)
+            attributes[name] = os.getxattr(place, name, follow_symlinks=follows)
         except OSError as error:
-            if error.errno in _NONE:
-                continue
-            raise
-        if name in _ACL_ATTRIBUTES:
-            kind = _ACL_ATTRIBUTES[name]
-            acls[kind] = plain_acl(acl_text(value)) if kind == b"access" else acl_text(value)
-        else:
-            attributes[name] = value
-    return digest(attributes, acls)
+            if error.errno not in _NONE:
+                raise
+    return digest(attributes)
