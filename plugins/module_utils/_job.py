@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
+from abc import ABC, abstractmethod
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from ansible.module_utils.basic import missing_required_lib
 from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
@@ -14,9 +16,10 @@ from ansible.module_utils.common.respawn import has_respawned, probe_interpreter
 from ansible_collections.steward.docker.plugins.module_utils._engine import SDK_IMPORT_ERROR
 from ansible_collections.steward.docker.plugins.module_utils._errors import StewardError
 from ansible_collections.steward.docker.plugins.module_utils._signals import Interrupted, ending_signals_raise
+from ansible_collections.steward.docker.plugins.module_utils._state import Lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ansible.module_utils.basic import AnsibleModule
 
@@ -56,24 +59,42 @@ class Report(NamedTuple):
     failures: list[str]
 
 
-class Job(Protocol):
-    """A job; entering it takes its locks, leaving it releases them."""
+class Job(ABC):
+    """A job. Leaving it lets go of the locks that it took."""
+
+    def __init__(self, params: Mapping[str, Any], *, check_mode: bool) -> None:
+        """Take the module's parameters, `lock_timeout` among them."""
+        self._params = params
+        self._check_mode = check_mode
+        self._warnings: list[str] = []
+        self._locks = ExitStack()
 
     def __enter__(self) -> Job:
-        """Take what the job needs for its duration."""
+        """Return itself; locks are taken once it is known of what."""
+        return self
 
     def __exit__(self, *_error: object) -> None:
-        """Give it back."""
+        """Let go of the locks."""
+        self._locks.close()
 
+    def _lock(self, objects: Mapping[tuple[str, ...], str]) -> None:
+        """Take the locks of objects, whose words say what they are; in one order, so that no two runs wait for each other."""
+        for parts in sorted(objects):
+            self._locks.enter_context(Lock(parts, objects[parts], self._params["lock_timeout"]))
+
+    @abstractmethod
     def observe(self) -> None:
         """Read the engine and the host, changing nothing."""
 
+    @abstractmethod
     def plan(self) -> list[Action]:
         """Return the intended actions, out of what was observed and the options alone."""
 
+    @abstractmethod
     def apply(self) -> None:
         """Carry out the plan and nothing else."""
 
+    @abstractmethod
     def report(self) -> Report:
         """Return the result of what was planned or applied."""
 

@@ -10,6 +10,10 @@ import os
 import socket
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def _peer_pid(socket_path: str) -> int:
@@ -69,3 +73,11 @@ def mount_points() -> dict[bytes, bytes]:
             )
             points[path] = after.split(b" ", 1)[0]
     return points
+
+
+def file_system_of(path: str, mounts: Mapping[bytes, bytes]) -> str:
+    """Return the type of the file system that a path is on, out of what mount_points() found."""
+    point = os.path.realpath(path)
+    while os.fsencode(point) not in mounts and point != "/":
+        point = os.path.dirname(point)
+    return os.fsdecode(mounts.get(os.fsencode(point), b""))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import socket
 import subprocess
@@ -81,6 +82,22 @@ def test_a_tmpfs_volume_is_read_while_it_is_there(keeper: Keeper, slate: Slate) 
     message = keeper.no_restore(volume="ram")
     assert "ram" in message and "with to" in message
     assert app.exec_run(["cat", "/data/page"]).output == b"two\n"
+
+
+def test_in_memory_a_write_through_a_mapping_leaves_no_trace_but_counts(keeper: Keeper, slate: Slate) -> None:
+    slate.volume("ram", driver_opts={"type": "tmpfs", "device": "tmpfs"})
+    slate.service(name="app", volumes=["ram:/data"])
+    page = slate.path("ram") / "page"
+    page.write_text("one")
+    keeper.backup("ram")
+    assert keeper.backup("ram")["changed"] is False
+    before = page.stat()
+    with page.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapping:
+        mapping[0] ^= 1
+    after = page.stat()
+    assert (before.st_mtime_ns, before.st_ctime_ns) == (after.st_mtime_ns, after.st_ctime_ns)
+    assert keeper.backup("ram", diff=True)["changed"]
+    assert keeper.backup("ram")["changed"] is False
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,3 +18,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "steward-state"
     monkeypatch.setenv("STEWARD_STATE_DIR", str(path))
     return path
+
+
+# No examples are kept between runs, and a busy machine fails no test.
+settings.register_profile("steward", database=None, deadline=None)
+settings.load_profile("steward")

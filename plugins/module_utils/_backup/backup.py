@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -36,8 +35,7 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.targets imp
 from ansible_collections.steward.docker.plugins.module_utils._durations import seconds_of
 from ansible_collections.steward.docker.plugins.module_utils._engine import Engine
 from ansible_collections.steward.docker.plugins.module_utils._errors import QuiesceError, StewardError
-from ansible_collections.steward.docker.plugins.module_utils._job import Action, Difference, Report
-from ansible_collections.steward.docker.plugins.module_utils._state import Lock
+from ansible_collections.steward.docker.plugins.module_utils._job import Action, Difference, Job, Report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,13 +60,12 @@ class Item:
     failure: str = ""
 
 
-class BackupJob:
+class BackupJob(Job):
     """Backs up the selected volumes and directories."""
 
     def __init__(self, params: Mapping[str, Any], *, check_mode: bool, diff: bool) -> None:
         """Take the module's parameters."""
-        self._params = params
-        self._check_mode = check_mode
+        super().__init__(params, check_mode=check_mode)
         self._in_full = check_mode or diff
         self._moment = now()
         wrong = [unit for unit, count in (params["keep"] or {}).items() if count < 0]
@@ -82,18 +79,8 @@ class BackupJob:
         self._settings = Settings(
             params["quiesce"], params["compression"], params["compression_level"], list(params["exclude_paths"])
         )
-        self._locks = ExitStack()
-        self._warnings: list[str] = []
         self._failures: list[str] = []
         self._items: list[Item] = []
-
-    def __enter__(self) -> BackupJob:
-        """Return itself; the locks are taken once it is known of what."""
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        """Let go of the locks."""
-        self._locks.close()
 
     def observe(self) -> None:
         """Find what is selected, and look whether it has changed since its newest backup."""
@@ -121,19 +108,12 @@ class BackupJob:
         self._items = [Item(target) for target in targets]
         if not self._check_mode:
             self._engine.sweep_helpers()
-            self._lock()
+            self._lock({target.lock_parts(self._engine): str(target.subject) for target in targets})
             # The wait for a lock can be long.
             containers = self._engine.containers()
         observe_targets(self._engine, self._host, str(self._store.path), containers, targets)
         for item in self._items:
             self._observe(item)
-
-    def _lock(self) -> None:
-        # In one order for every run, so that no two wait for each other.
-        for item in sorted(self._items, key=lambda item: item.target.subject):
-            subject = item.target.subject
-            parts = (self._engine.facts.id, subject.kind, subject.name)
-            self._locks.enter_context(Lock(parts, str(subject), self._params["lock_timeout"]))
 
     def _observe(self, item: Item) -> None:
         target = item.target

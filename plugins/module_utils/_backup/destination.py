@@ -57,6 +57,10 @@ class Destination:
         """What the engine's helper has to mount to reach the data."""
         return {"volume": self.name} if self.kind == VOLUMES else {"path": self.name}
 
+    def lock_parts(self, engine: Engine) -> tuple[str, ...]:
+        """Return what names the object for its lock; a backup of it takes the same one."""
+        return (engine.facts.id, self.kind, self.name)
+
     def __str__(self) -> str:
         """Return it in words."""
         return f"the volume {self.name}" if self.kind == VOLUMES else f"the directory {self.name}"

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Optional
 
 from ansible_collections.steward.docker.plugins.module_utils._backup import beside, saved_walk
@@ -57,8 +57,7 @@ from ansible_collections.steward.docker.plugins.module_utils._errors import (
     RefusedError,
     StewardError,
 )
-from ansible_collections.steward.docker.plugins.module_utils._job import Action, Difference, Report
-from ansible_collections.steward.docker.plugins.module_utils._state import Lock
+from ansible_collections.steward.docker.plugins.module_utils._job import Action, Difference, Job, Report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,28 +67,17 @@ if TYPE_CHECKING:
 _SAME = "it already equals the backup"
 
 
-class RestoreJob:
+class RestoreJob(Job):
     """Restores one volume or directory."""
 
     def __init__(self, params: Mapping[str, Any], *, check_mode: bool) -> None:
         """Take the module's parameters."""
-        self._params = params
-        self._check_mode = check_mode
+        super().__init__(params, check_mode=check_mode)
         age = params["previous_max_age"]
         self._max_age = seconds_of(age, "previous_max_age") if age else None
-        self._locks = ExitStack()
-        self._warnings: list[str] = []
         self._differences: Optional[Differences] = None
         self._reason = ""
         self._outcome: Optional[Outcome] = None
-
-    def __enter__(self) -> RestoreJob:
-        """Return itself; the lock is taken once it is known of what."""
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        """Let go of the lock."""
-        self._locks.close()
 
     def observe(self) -> None:
         """Find the backup and the destination, and what differs between them."""
@@ -99,12 +87,14 @@ class RestoreJob:
         self._containers = self._engine.containers()
         self._source = self._find_source()
         self._destination = self._find_destination()
-        observe_uses(self._destination, self._containers)
         if not self._check_mode:
             self._engine.sweep_helpers()
-            lock_parts = (self._engine.facts.id, self._destination.kind, self._destination.name)
-            self._locks.enter_context(Lock(lock_parts, str(self._destination), params["lock_timeout"]))
+            self._lock({self._destination.lock_parts(self._engine): str(self._destination)})
+            # The wait for a lock can be long.
+            self._containers = self._engine.containers()
+            self._destination = self._find_destination()
             self._sweep()
+        observe_uses(self._destination, self._containers)
         self._reason = self._decide()
         if self._reason and self._reason != _SAME:
             self._refuse()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import Place, lineage
 from ansible_collections.steward.docker.plugins.module_utils._errors import RefusedError
-from ansible_collections.steward.docker.plugins.module_utils._local import mount_points, shares_mounts
+from ansible_collections.steward.docker.plugins.module_utils._local import file_system_of, mount_points, shares_mounts
 
 if TYPE_CHECKING:
     from ansible_collections.steward.docker.plugins.module_utils._engine import Engine, EngineFacts, Volume
@@ -129,10 +129,7 @@ def refuse_bind(path: str, facts: EngineFacts, mounts: dict[bytes, bytes]) -> No
         raise RefusedError(f"The directory {path} is the root of the host: it is not backed up as data. {remedy}")
     if root_dir and (f"{real}/".startswith(f"{root_dir}/") or f"{root_dir}/".startswith(f"{real}/")):
         raise RefusedError(f"The directory {path} is or contains the engine's own root {facts.root_dir}. {remedy}")
-    point = real
-    while os.fsencode(point) not in mounts and point != "/":
-        point = os.path.dirname(point)
-    kind = os.fsdecode(mounts.get(os.fsencode(point), b""))
+    kind = file_system_of(real, mounts)
     if kind in PSEUDO_FILE_SYSTEMS:
         raise RefusedError(f"The directory {path} is on {kind}, a pseudo file system: there is no data in it. {remedy}")
 

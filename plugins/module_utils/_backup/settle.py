@@ -19,9 +19,13 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.entry impor
 )
 from ansible_collections.steward.docker.plugins.module_utils._backup.lines import LineReader
 from ansible_collections.steward.docker.plugins.module_utils._backup.tree import content_digest, xattrs_digest
+from ansible_collections.steward.docker.plugins.module_utils._local import file_system_of, mount_points
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+_WITHOUT_TIMES = ("tmpfs", "ramfs")
 
 
 class Settler:
@@ -86,7 +90,11 @@ def differences_of_tree(
     """Return what differs between a tree and its backup, and how many entries only digests could settle.
 
     The tree's entries are compared with its saved walk; without one with the index, where every file's content is read.
+    That is also done where the times of a file tell nothing: in memory, writes through a mapping leave no trace.
     """
+    if saved is not None and file_system_of(root, mount_points()) in _WITHOUT_TIMES:
+        saved.end()
+        saved = None
     with Settler(root, index) as settler, saved or LineReader(index) as lines:
         return compare(entries, lines, settler.same), settler.settled
 

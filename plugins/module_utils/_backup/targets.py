@@ -56,6 +56,10 @@ class Target:
         """The volume's time of creation, "" for a directory."""
         return self.volume.created_at if self.volume else ""
 
+    def lock_parts(self, engine: Engine) -> tuple[str, ...]:
+        """Return what names the object for its lock; a restore of it takes the same one."""
+        return (engine.facts.id, self.subject.kind, self.volume.name if self.volume else self.path)
+
     def walk_key(self, engine: Engine, store_id: str) -> WalkKey:
         """Return whose saved walk is this target's."""
         return WalkKey(engine.facts.id, store_id, self.subject, self.made_at)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Optional
 
 from ansible_collections.steward.docker.plugins.module_utils._backup import beside
@@ -31,8 +30,7 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.swap import
 )
 from ansible_collections.steward.docker.plugins.module_utils._engine import Engine
 from ansible_collections.steward.docker.plugins.module_utils._errors import StewardError
-from ansible_collections.steward.docker.plugins.module_utils._job import Action, Difference, Report
-from ansible_collections.steward.docker.plugins.module_utils._state import Lock
+from ansible_collections.steward.docker.plugins.module_utils._job import Action, Difference, Job, Report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,25 +38,14 @@ if TYPE_CHECKING:
     from ansible_collections.steward.docker.plugins.module_utils._backup.beside import Wrapper
 
 
-class UndoJob:
+class UndoJob(Job):
     """Takes back the last restore of a volume or a directory, and keeps no previous tree of its own."""
 
     def __init__(self, params: Mapping[str, Any], *, check_mode: bool) -> None:
         """Take the module's parameters."""
-        self._params = params
-        self._check_mode = check_mode
-        self._locks = ExitStack()
-        self._warnings: list[str] = []
+        super().__init__(params, check_mode=check_mode)
         self._previous: Optional[Wrapper] = None
         self._swapped: Optional[Swapped] = None
-
-    def __enter__(self) -> UndoJob:
-        """Return itself; the lock is taken once it is known of what."""
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        """Let go of the lock."""
-        self._locks.close()
 
     def observe(self) -> None:
         """Find the destination and its previous tree."""
@@ -67,18 +54,21 @@ class UndoJob:
         host = observe_host(self._engine)
         containers = self._engine.containers()
         self._destination = self._find(host, containers)
+        if not self._check_mode:
+            self._engine.sweep_helpers()
+            self._lock({self._destination.lock_parts(self._engine): str(self._destination)})
+            # The wait for a lock can be long.
+            containers = self._engine.containers()
+            self._destination = self._find(host, containers)
         path = self._destination.road.path
         if not self._destination.exists or not path:
             raise StewardError(
                 f"There is nothing to undo for {self._destination}: {self._destination.road.reason}, so no restore has left "
                 "a previous tree beside it."
             )
-        observe_uses(self._destination, containers)
         if not self._check_mode:
-            parts = (self._engine.facts.id, self._destination.kind, self._destination.name)
-            self._locks.enter_context(Lock(parts, str(self._destination), params["lock_timeout"]))
-            self._engine.sweep_helpers()
             beside.sweep(path)
+        observe_uses(self._destination, containers)
         self._previous = beside.previous(path)
         self._backup = self._previous.note().get("backup", "a backup") if self._previous else ""
         if self._previous is not None:
