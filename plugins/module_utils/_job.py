@@ -125,7 +125,6 @@ def require_sdk(module: AnsibleModule, *, or_fail: bool = True) -> None:
             "docker",
             reason="(package python3-docker on Debian, Ubuntu and Fedora, the same from EPEL on Rocky and RHEL, "
             "or `pip install docker` for ansible_python_interpreter)",
-            url="https://pypi.org/project/docker/",
         ),
         exception=SDK_IMPORT_ERROR,
     )
