@@ -20,8 +20,8 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.xattrs impo
 if TYPE_CHECKING:
     from pathlib import Path
 
-_CHUNKS = [1, 511, 512, 513, 10_000, 1 << 30]
-_chunked = pytest.mark.parametrize("chunk", _CHUNKS, ids=["1", "511", "512", "513", "10000", "one piece"])
+_CHUNKS = [1, 511, 512, 513, 4096, 10_000, 1 << 30]
+_chunked = pytest.mark.parametrize("chunk", _CHUNKS, ids=["1", "511", "512", "513", "4096", "10000", "one piece"])
 _LONG = "long-" + "n" * 200
 _DEEP = "/".join(["deep" * 10] * 4)
 
@@ -42,8 +42,15 @@ _POSIX = (
 
 
 def _follow(archive: bytes, chunk: int) -> list[Entry]:
+    # With checksums every header is taken with care; without, ordinary files go the short way.
+    careful, short = (_follow_one_way(archive, chunk, checksums=checksums) for checksums in (True, False))
+    assert short == careful
+    return careful
+
+
+def _follow_one_way(archive: bytes, chunk: int, *, checksums: bool) -> list[Entry]:
     found: list[Entry] = []
-    follower = Follower(found.append, checksums=True)
+    follower = Follower(found.append, checksums=checksums)
     for position in range(0, len(archive), chunk):
         piece = archive[position : position + chunk]
         assert follower.feed(piece) == piece
@@ -173,6 +180,32 @@ def test_a_sparse_file_has_the_digest_of_what_a_reader_gets(tmp_path: Path) -> N
     archive = _create(root, *_POSIX)
     expected = sha256((root / "sparse").read_bytes()).hexdigest()
     assert {_follow(archive, chunk)[1].sha256 for chunk in _CHUNKS[1:]} == {expected}
+
+
+_TIMES = [0, 1, 10**9, 1_700_000_000 * 10**9, 1_700_000_000_120_000_000, 1_700_000_000_000_000_001, -1, 1 << 62]
+
+
+@pytest.mark.parametrize("form", ["posix", "gnu", "ustar", "v7"])
+@pytest.mark.parametrize("owner", [0, 0o7777777, 0o7777777 + 1, 4_000_000_000])
+def test_times_and_owners_of_every_length_are_exact(tmp_path: Path, form: str, owner: int) -> None:
+    root = tmp_path / "times"
+    root.mkdir()
+    for number, moment in enumerate(_TIMES):
+        (root / f"{number}").write_bytes(b"x" * 256 * number)
+        os.utime(root / f"{number}", ns=(1, moment))
+    if form in ("ustar", "v7"):
+        for number in (6, 7):
+            os.utime(root / f"{number}", ns=(1, 1))
+        owner = min(owner, 0o7777777)
+    archive = _create(
+        root, f"--format={form}", f"--owner=one:{owner}", f"--group=one:{owner}", *_POSIX[1:2] * (form == "posix")
+    )
+    expected = [(entry.uid, entry.gid, entry.size, entry.mtime_ns) for entry in _follow(archive, 1 << 30)][1:]
+    times = [os.stat(root / f"{number}").st_mtime_ns for number in range(len(_TIMES))]
+    exact = times if form == "posix" else [moment // 10**9 * 10**9 for moment in times]
+    assert expected == [(owner, owner, 256 * number, moment) for number, moment in enumerate(exact)]
+    for chunk in _CHUNKS:
+        assert [(entry.uid, entry.gid, entry.size, entry.mtime_ns) for entry in _follow(archive, chunk)][1:] == expected
 
 
 def test_names_in_the_ustar_form_are_put_together_from_two_fields(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from ansible_collections.steward.docker.plugins.module_utils._backup import entry as kinds
 from ansible_collections.steward.docker.plugins.module_utils._backup.entry import Entry
+from ansible_collections.steward.docker.plugins.module_utils._backup.ordinary import BLOCK, ordinary_files
 from ansible_collections.steward.docker.plugins.module_utils._backup.xattrs import ACL, acl_attribute, digest
 from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError
 from ansible_collections.steward.docker.plugins.module_utils._names import printable
@@ -24,7 +25,6 @@ from ansible_collections.steward.docker.plugins.module_utils._names import print
 if TYPE_CHECKING:
     import hashlib
 
-BLOCK = 512
 _ZERO_BLOCK = b"\0" * BLOCK
 _ZEROS = b"\0" * (1 << 20)
 # Far above what any tar writes of one file's attributes: a header that claims more is damaged.
@@ -240,12 +240,41 @@ class Follower:
                 continue
             if end - position < BLOCK:
                 break
+            if self._is_between():
+                begun, position = position, self._take_ordinary(data, position, kept)
+                if position > begun:
+                    continue
             used = self._header(data, position, end, kept)
             if not used:
                 break
             position += used
         self._carry = data[position:]
         self.position += len(chunk)
+
+    def _is_between(self) -> bool:
+        """Return whether nothing that came before has a bearing on the next member."""
+        return not (
+            self._checksums
+            or self._records
+            or self._global
+            or self._long_name
+            or self._long_link
+            or self._pending
+            or self._zero_blocks
+        )
+
+    def _take_ordinary(self, data: bytes, position: int, kept: Optional[list[bytes]]) -> int:
+        """Follow the ordinary files from a position on; return where something begins that takes care to read."""
+        for entry, after in ordinary_files(data, position):
+            if self._judge is not None:
+                self._judge(entry._replace(path=b"./" + entry.path))
+            if self._wanted is None or self._wanted(entry.path):
+                self.members += 1
+                self._on_member(entry)
+                if kept is not None:
+                    kept.append(data[position:after])
+            position = after
+        return position
 
     def _header(self, data: bytes, position: int, end: int, kept: Optional[list[bytes]]) -> int:
         """Read the header at a position; return how many bytes it took, 0 when more are needed."""
