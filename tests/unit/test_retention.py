@@ -112,7 +112,7 @@ def test_the_newest_is_so_by_sequence_when_the_clock_was_set_back(keep: dict[str
 @pytest.mark.parametrize("seed", range(20))
 def test_the_newest_is_never_pruned_and_nothing_is_lost_from_view(seed: int) -> None:
     chance = random.Random(seed)
-    backups = _at(*(chance.uniform(0, 800) for _ in range(chance.randint(1, 30))))
+    backups = _at(*(chance.uniform(0, 800) for _turn in range(chance.randint(1, 30))))
     units = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
     keep = {unit: chance.randint(0, 3) for unit in units}
     plan = plan_retention(backups, keep)

@@ -104,7 +104,7 @@ def test_a_commit_that_fails_leaves_nothing(store: Store, step: int, monkeypatch
 
 
 def test_backups_of_one_second_get_different_ids(store: Store) -> None:
-    ids = [_backup(store).path.name for _ in range(3)]
+    ids = [_backup(store).path.name for _turn in range(3)]
     assert ids == [f"{_ID}.json", f"{_ID}-2.json", f"{_ID}-3.json"]
 
 

@@ -141,7 +141,7 @@ class _SparseContent:
         numbers = [int(line) for line in lines[1:-1]]
         self._segments = [pair for pair in zip(numbers[::2], numbers[1::2]) if pair[1]]
         ends = [0, *(offset + length for offset, length in self._segments)]
-        if ends[-1] > self._real_size or any(begin < end for (begin, _), end in zip(self._segments, ends)):
+        if ends[-1] > self._real_size or any(begin < end for (begin, _length), end in zip(self._segments, ends)):
             raise ArchiveError("The archive is damaged: the map of a sparse file leads back or beyond its end.")
         self._map = self._map[padded:]
         return True
