@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import docker
 import pytest
 
 if TYPE_CHECKING:
@@ -452,3 +453,27 @@ def test_a_service_that_ends_soon_after_its_start_gets_the_old_data_back(keeper:
     assert _tree(root) == {"page": "good"}
     time.sleep(2)
     assert slate.state(slate.client.containers.get("app"))[0] == "running"
+
+
+def test_one_that_cannot_be_started_again_is_named_and_the_others_run(
+    keeper: Keeper, slate: Slate, tmp_path: Path
+) -> None:
+    slate.volume("data")
+    root = slate.path("data")
+    _write(root, page="old")
+    keeper.backup("data")
+    _write(root, page="new")
+    (tmp_path / "gone").mkdir()
+    other = slate.service(name="other", volumes=["data:/data"])
+    mounts = [
+        docker.types.Mount("/data", "data", type="volume"),
+        docker.types.Mount("/gone", str(tmp_path / "gone"), type="bind"),
+    ]
+    slate.service(name="broken", mounts=mounts)
+    # Without the directory that it mounts, the engine does not start it any more.
+    (tmp_path / "gone").rmdir()
+    message = keeper.no_restore(volume="data", wait_healthy=5)
+    assert "docker start broken" in message and "data from before was put back" in message
+    assert _tree(root) == {"page": "new"}
+    assert slate.state(other)[0] == "running"
+    assert _inside(slate, "other", "/data/page") == "new"

@@ -157,7 +157,7 @@ def restore_by_engine(engine: Engine, source: Source, destination: Destination) 
     quiescence = Quiescence(engine, consumers(destination.uses), "stop")
     try:
         with quiescence, engine.helper(**destination.handle, read_only=False) as helper:
-            engine.write_tree(helper, plain_chunks(source.archive, lambda _entry: None))
+            _fill(engine, helper, source, destination)
             differences = differences_by_engine(engine, source, destination)
     finally:
         quiescence.release()
@@ -171,6 +171,16 @@ def restore_by_engine(engine: Engine, source: Source, destination: Destination) 
             f"{destination} was filled through the engine and is not as the backup {source.id}: {differences} ({names})."
         )
     return Outcome(read, Swapped(quiescence.held, []), "", [])
+
+
+def _fill(engine: Engine, helper: str, source: Source, destination: Destination) -> None:
+    try:
+        engine.write_tree(helper, plain_chunks(source.archive, lambda _entry: None))
+    except StewardError as error:
+        raise StewardError(
+            f"{destination} was being filled through the engine when that failed, and holds a part of the backup {source.id}: "
+            f"{error} Empty it, and run the restore again."
+        ) from error
 
 
 def result_of(outcome: Outcome, source: Source, destination: Destination) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.beside impo
 from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import consumers, lineage, uses
 from ansible_collections.steward.docker.plugins.module_utils._backup.disk import exchange, syncfs
 from ansible_collections.steward.docker.plugins.module_utils._backup.quiesce import Held, Quiescence, wait_until_up
-from ansible_collections.steward.docker.plugins.module_utils._errors import QuiesceError, RefusedError
+from ansible_collections.steward.docker.plugins.module_utils._errors import EngineError, QuiesceError, RefusedError
 
 if TYPE_CHECKING:
     from ansible_collections.steward.docker.plugins.module_utils._backup.beside import Wrapper
@@ -74,13 +74,10 @@ def swap(engine: Engine, destination: Destination, wrapper: Wrapper, wait_health
         wrong = [f"{name} {state}" for name, state in wait_until_up(engine, users, wait_healthy).items()]
     if wrong:
         _exchange_while_held(Quiescence(engine, _running(engine, users), "stop"), tree, path)
-        stopped = {container.id for container in users} - {container.id for container in _running(engine, users)}
-        for container in users:
-            if container.id in stopped:
-                engine.start(container.id)
+        left = _start_again(engine, users)
         raise QuiesceError(
-            f"The containers did not come up on the restored data of {destination} ({'; '.join(wrong)}). "
-            "The data from before was put back and the containers were started on it."
+            f"The containers did not come up on the restored data of {destination} ({'; '.join(wrong)}). The data from "
+            f"before was put back. {left or 'The containers were started on it.'}"
         )
     return Swapped(quiescence.held, warnings)
 
@@ -93,6 +90,19 @@ def _exchange_while_held(quiescence: Quiescence, tree: str, path: str) -> None:
     finally:
         # Once more: a signal at the very end of the block comes before its own release.
         quiescence.release()
+
+
+def _start_again(engine: Engine, users: list[Container]) -> str:
+    """Start those that do not run; return which could not be started, "" when all were."""
+    running = {container.id for container in _running(engine, users)}
+    failures: list[str] = []
+    for container in users:
+        if container.id not in running:
+            try:
+                engine.start(container.id)
+            except EngineError as error:
+                failures.append(f"{error} Start it by hand: docker start {container.name}")
+    return " ".join(failures)
 
 
 def _running(engine: Engine, users: list[Container]) -> list[Container]:
