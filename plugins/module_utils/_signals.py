@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
-class Interrupted(Exception):
-    """A signal asked the run to end. Not a StewardError: no loop over volumes may go on after it."""
+class Interrupted(BaseException):
+    """A signal asked the run to end. No Exception, as KeyboardInterrupt is none: nobody who catches those goes on after it."""
 
 
 class _State:
