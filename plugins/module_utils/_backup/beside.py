@@ -71,9 +71,14 @@ def _named(data: str, kind: str, mark: str) -> Wrapper:
     return Wrapper(parent / f".steward-{kind}-{mark}@{name}", kind, mark)
 
 
+def staging(data: str) -> Wrapper:
+    """Return the staging wrapper of this process beside the data, there or not."""
+    return _named(data, STAGING, str(myself()))
+
+
 def stage(data: str) -> Wrapper:
     """Make an empty staging tree beside the data."""
-    wrapper = _named(data, STAGING, str(myself()))
+    wrapper = staging(data)
     try:
         discard(wrapper)
         wrapper.path.mkdir(mode=0o700)

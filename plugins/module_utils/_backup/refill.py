@@ -34,6 +34,7 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.source impo
 from ansible_collections.steward.docker.plugins.module_utils._backup.swap import Swapped, probe_exchange, swap
 from ansible_collections.steward.docker.plugins.module_utils._backup.tree import Walk
 from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError, RefusedError, StewardError
+from ansible_collections.steward.docker.plugins.module_utils._signals import uninterrupted
 
 if TYPE_CHECKING:
     from ansible_collections.steward.docker.plugins.module_utils._backup.beside import Wrapper
@@ -74,11 +75,12 @@ def restore_by_swap(
     """Extract beside the data, prove the archive whole, and let both change places. Nothing staged is left behind."""
     path = destination.road.path
     fresh = not os.path.lexists(path)
-    wrapper = beside.stage(path)
+    wrapper = beside.staging(path)
     saved: Optional[SavedWalk] = None
     kept = ""
     warnings: list[str] = []
     try:
+        beside.stage(path)
         if not fresh:
             # What is made in it inherits both.
             take_project(path, str(wrapper.tree))
@@ -107,10 +109,11 @@ def restore_by_swap(
     finally:
         if saved is not None:
             saved.drop()
-    if keep and not fresh:
-        kept = str(beside.keep_as_previous(wrapper, path, {"backup": source.id}).tree)
-    elif not beside.remove_with_earlier(wrapper, path):
-        warnings.append(f"The old data of {destination} is still mounted by a process; a later run removes it.")
+    with uninterrupted():
+        if keep and not fresh:
+            kept = str(beside.keep_as_previous(wrapper, path, {"backup": source.id}).tree)
+        elif not beside.remove_with_earlier(wrapper, path):
+            warnings.append(f"The old data of {destination} is still mounted by a process; a later run removes it.")
     return Outcome(read, swapped, kept, warnings)
 
 
