@@ -18,7 +18,7 @@ from ansible_collections.steward.docker.plugins.module_utils._process import Pro
 from ansible_collections.steward.docker.plugins.module_utils._signals import uninterrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 try:
     import docker
@@ -293,6 +293,16 @@ class Engine:
         """Restart a container in one call, which a --rm one survives."""
         with self._asking(f"restart the container {container_id}"):
             self._client.restart(container_id)
+
+    def run_in(self, container_id: str, command: Sequence[str]) -> tuple[int, str]:
+        """Run a command in a running container to its end; return its exit status and what it said, both streams."""
+        with self._asking(f"run {command[0]} in the container {container_id}"):
+            identifier = self._client.exec_create(container_id, list(command))["Id"]
+            said: bytes = self._client.exec_start(identifier)
+            status: int | None = self._client.exec_inspect(identifier)["ExitCode"]
+        if status is None:
+            raise EngineError(f"The engine does not say how {command[0]} ended in the container {container_id}.")
+        return status, said.decode("utf-8", "surrogateescape")
 
     @contextmanager
     def helper(self, *, volume: str = "", path: str = "", read_only: bool = True) -> Iterator[str]:

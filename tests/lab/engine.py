@@ -14,6 +14,8 @@ import docker
 
 RUN = Path("/run/steward-lab")
 DATA = Path("/var/lib/steward-lab")
+# Put before the names of engines, so that two runs of the tests on one machine keep apart.
+PREFIX_VARIABLE = "STEWARD_LAB_PREFIX"
 _START_SECONDS = 60
 
 
@@ -37,10 +39,10 @@ class LabEngine:
 
     def __init__(self, name: str = "main", data_root: Path | None = None, arguments: tuple[str, ...] = ()) -> None:
         """Prepare; `arguments` are added to dockerd's command line."""
-        self.name = name
-        self.directory = RUN / name
-        self.data_root = data_root or DATA / name
-        self.namespace = f"steward-{name}"
+        self.name = os.environ.get(PREFIX_VARIABLE, "") + name
+        self.directory = RUN / self.name
+        self.data_root = data_root or DATA / self.name
+        self.namespace = f"steward-{self.name}"
         self.socket = self.directory / "docker.sock"
         self.url = f"unix://{self.socket}"
         self._pid_file = self.directory / "docker.pid"
