@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from typing import TYPE_CHECKING, BinaryIO, Callable, NamedTuple, Optional
 
@@ -19,6 +18,7 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.compress im
 )
 from ansible_collections.steward.docker.plugins.module_utils._backup.disk import free_bytes
 from ansible_collections.steward.docker.plugins.module_utils._backup.guard import Guard
+from ansible_collections.steward.docker.plugins.module_utils._backup.meanwhile import Meanwhile
 from ansible_collections.steward.docker.plugins.module_utils._backup.tarstream import Follower
 from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError
 
@@ -52,9 +52,8 @@ _EXTRACT = [
     "--delay-directory-restore",
     *_SAME_FOR_BOTH,
 ]
-# What GNU tar says of a file that was written while it read it; its exit status is then 1.
-_CHANGED = re.compile(r"^tar: (.*): (?:file changed as we read it|File removed before we read it|File shrank by .*)$")
-_DIFFERS = 1
+# tar's exit status when files changed while it read them, and when it could not read some.
+_DIFFERS, _FAILED = 1, 2
 # tar does not always say that the disk is full when it is: a block that did not fit leaves a little.
 _AS_GOOD_AS_FULL = 1 << 20
 
@@ -67,7 +66,7 @@ class Written(NamedTuple):
     files: int
     directories: int
     size: int
-    changed_while_read: list[str]
+    meanwhile: Meanwhile
     root: Optional[Entry]
 
 
@@ -117,12 +116,10 @@ def write_tree(
         tar = Child([*_CREATE, *options, "-C", root, "."], stdout=True)
         try:
             written = _write(iter(lambda: tar.stdout.read(CHUNK), b""), sink, compression, level, on_member, exclude)
-            if tar.wait((0, _DIFFERS)) == _DIFFERS:
-                said = tar.messages()
-                changed = [found.group(1) for found in map(_CHANGED.match, said) if found]
-                if not changed:
-                    raise ArchiveError(f"tar could not read all of {root} and said: {'; '.join(said[-3:])}.")
-                written = written._replace(changed_while_read=changed)
+            status = tar.wait((0, _DIFFERS, _FAILED))
+            rest = written.meanwhile.hear(tar.messages())
+            if (status and not written.meanwhile) or (status == _FAILED and rest):
+                raise ArchiveError(f"tar could not read all of {root} and said: {'; '.join(rest[-3:]) or 'nothing'}.")
         finally:
             tar.end()
     return written
@@ -160,7 +157,7 @@ def _write(
         digest = writer.close()
     finally:
         writer.end()
-    return Written(digest, writer.stored, counter.files, counter.directories, counter.size, [], counter.root)
+    return Written(digest, writer.stored, counter.files, counter.directories, counter.size, Meanwhile(), counter.root)
 
 
 class Read(NamedTuple):

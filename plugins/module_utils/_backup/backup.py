@@ -55,6 +55,8 @@ class Item:
     retention: Retention = field(default_factory=lambda: Retention({}, [], ""))
     made: Optional[Backup] = None
     held: list[Held] = field(default_factory=list)
+    # How often it was read.
+    attempts: int = 0
     pruned: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     failure: str = ""
@@ -188,6 +190,8 @@ class BackupJob(Job):
     def _back_up(self, group: Sequence[Item]) -> None:
         """Read the targets of a group, again while files changed under it and `retries` allow, and finish them."""
         for attempt in range(self._params["retries"] + 1):
+            for item in group:
+                item.attempts = attempt + 1
             captures, held = self._capture(group)
             if all(capture.consistent for _item, capture in captures) or attempt == self._params["retries"]:
                 break
@@ -324,6 +328,12 @@ class BackupJob(Job):
             "size": manifest.size if manifest else 0,
             "stored": manifest.stored if manifest else 0,
             "sha256": manifest.archive["sha256"] if manifest else "",
+            "attempts": item.attempts,
+            "consistent": manifest.consistent if manifest else True,
+            "changed_files": manifest.changed_files if manifest else 0,
+            "changed_while_read": manifest.changed_while_read if manifest else [],
+            "vanished_files": manifest.vanished_files if manifest else 0,
+            "vanished_while_read": manifest.vanished_while_read if manifest else [],
             "quiesced": [held._asdict() for held in item.held],
             "pruned": list(pruned),
             "warnings": item.warnings,

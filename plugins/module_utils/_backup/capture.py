@@ -14,8 +14,9 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.archive imp
 from ansible_collections.steward.docker.plugins.module_utils._backup.compress import Compression, choose_compression
 from ansible_collections.steward.docker.plugins.module_utils._backup.disk import syncfs
 from ansible_collections.steward.docker.plugins.module_utils._backup.exclude import Excludes
-from ansible_collections.steward.docker.plugins.module_utils._backup.lines import LineWriter
+from ansible_collections.steward.docker.plugins.module_utils._backup.lines import LineReader, LineWriter
 from ansible_collections.steward.docker.plugins.module_utils._backup.manifest import Manifest, format_time
+from ansible_collections.steward.docker.plugins.module_utils._backup.meanwhile import CHANGED, VANISHED
 from ansible_collections.steward.docker.plugins.module_utils._backup.roads import LOST_BY_ENGINE_ROAD, user_mapping
 from ansible_collections.steward.docker.plugins.module_utils._backup.saved_walk import SavedWalk
 from ansible_collections.steward.docker.plugins.module_utils._backup.tree import Walk
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from ansible_collections.steward.docker.plugins.module_utils._backup.store import Backup, Draft, Store
     from ansible_collections.steward.docker.plugins.module_utils._backup.targets import Target
     from ansible_collections.steward.docker.plugins.module_utils._engine import Engine
-
-_SHOWN = 20
 
 
 class Settings(NamedTuple):
@@ -62,8 +61,8 @@ class Capture:
 
     @property
     def consistent(self) -> bool:
-        """Whether no file changed while it was read."""
-        return self._written is not None and not self._written.changed_while_read
+        """Whether nothing was seen to change while it was read."""
+        return self._written is not None and not self._written.meanwhile
 
     def read(self) -> None:
         """Archive the target into the store under temporary names, with its index and its walk."""
@@ -89,6 +88,7 @@ class Capture:
             self._index_digest = index.close()
         finally:
             index.end()
+        self._look_back(draft)
 
     def _read_path(self, draft: Draft, index: LineWriter, exclude: Excludes) -> Written:
         root = self._target.road.path
@@ -116,6 +116,16 @@ class Capture:
         if (before.st_dev, before.st_ino) != (after.st_dev, after.st_ino):
             raise TreeError(f"The directory {root} was mounted, unmounted or replaced while it was read.")
         return written
+
+    def _look_back(self, draft: Draft) -> None:
+        """Note what is not as it was when the tree was walked, just before it was read."""
+        if self._walk is None or self._saved is None or self._written is None:
+            return
+        meanwhile = self._written.meanwhile
+        for path in self._walk.vanished:
+            meanwhile.add(VANISHED, path)
+        with self._saved.reader() as walk, LineReader(str(draft.index.name)) as index:
+            meanwhile.look_back(walk, index, set(self._walk.other_file_systems))
 
     def abort(self) -> None:
         """Leave nothing of it. Does nothing after commit()."""
@@ -177,7 +187,10 @@ class Capture:
             group=group,
             quiesced=[item._asdict() for item in held],
             consistent=self.consistent,
-            changed_while_read=written.changed_while_read[:_SHOWN],
+            changed_files=written.meanwhile.counts[CHANGED],
+            changed_while_read=written.meanwhile.names[CHANGED],
+            vanished_files=written.meanwhile.counts[VANISHED],
+            vanished_while_read=written.meanwhile.names[VANISHED],
             sockets=walk.sockets if walk else 0,
             other_file_systems=[printable(path) for path in walk.other_file_systems] if walk else [],
             exclude_paths=self._settings.exclude_paths,
@@ -189,9 +202,8 @@ class Capture:
     def _warnings(self, written: Written) -> list[str]:
         found: list[str] = []
         subject = self._target.subject
-        if written.changed_while_read:
-            names = ", ".join(written.changed_while_read[:3])
-            found.append(f"{len(written.changed_while_read)} files of {subject} changed while they were read: {names}.")
+        if written.meanwhile:
+            found.append(f"While {subject} was read, {written.meanwhile}: the backup may not be consistent.")
         if self._walk is not None:
             for path in self._walk.other_file_systems:
                 found.append(

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import stat
@@ -32,6 +33,8 @@ _TYPES = {
     stat.S_IFIFO: kinds.FIFO,
     stat.S_IFSOCK: kinds.SOCKET,
 }
+# A name that is not any more what it was when it was listed or looked at: gone, or another kind of thing.
+_VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ESTALE)
 # The kernel's PATH_MAX counts the final NUL; archives name a member "./" and its path.
 LONGEST_PATH = 4096 - 1 - len("./")
 
@@ -101,7 +104,8 @@ class Walk:
 
     @staticmethod
     def _level(descriptor: int, prefix: bytes) -> _Level:
-        names = [os.fsencode(name) for name in os.listdir(descriptor)]
+        # By this path and not the descriptor: names as bytes, and each held once.
+        names = os.listdir(b"/proc/self/fd/%d" % descriptor)
         names.sort()
         return _Level(descriptor, prefix, iter(names))
 
@@ -122,7 +126,7 @@ class Walk:
                     return None
                 descriptor = os.open(name, _OPEN_DIRECTORY, dir_fd=parent)
                 # What was opened counts: it may have been replaced since it was looked at.
-                return self._directory(path, os.fstat(descriptor), descriptor), descriptor
+                return self._opened(path, descriptor, device)
             if kind == kinds.SOCKET:
                 self.sockets += 1
                 return None
@@ -132,10 +136,10 @@ class Walk:
             self.files += 1
             target = os.readlink(name, dir_fd=parent) if kind == kinds.SYMLINK else b""
             attributes = digest_of(f"/proc/self/fd/{parent}/{os.fsdecode(name)}") if self._all_xattrs else ""
-        except (FileNotFoundError, NotADirectoryError):
-            self.vanished.append(path)
-            return None
         except OSError as error:
+            if error.errno in _VANISHED:
+                self.vanished.append(path)
+                return None
             raise TreeError(
                 f"Could not read {printable(path)} in {printable(self.root)}: {error.strerror}. "
                 "Mend it, or leave it out with exclude_paths."
@@ -159,6 +163,19 @@ class Walk:
             status.st_ino,
         )
         return found, -1
+
+    def _opened(self, path: bytes, descriptor: int, device: int) -> Optional[tuple[Entry, int]]:
+        """Return the entry of a directory that was opened; None when another file system was mounted there meanwhile."""
+        try:
+            status = os.fstat(descriptor)
+            if status.st_dev == device:
+                return self._directory(path, status, descriptor), descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        self.other_file_systems.append(path)
+        return None
 
     def _directory(self, path: bytes, status: os.stat_result, descriptor: int) -> Entry:
         self.directories += 1
