@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from typing import TYPE_CHECKING, BinaryIO, Callable, NamedTuple, Optional
 
@@ -20,7 +21,8 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.disk import
 from ansible_collections.steward.docker.plugins.module_utils._backup.guard import Guard
 from ansible_collections.steward.docker.plugins.module_utils._backup.meanwhile import Meanwhile
 from ansible_collections.steward.docker.plugins.module_utils._backup.tarstream import Follower
-from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError
+from ansible_collections.steward.docker.plugins.module_utils._backup.tree import OPEN_DIRECTORY
+from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError, TreeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -101,19 +103,25 @@ def write_tree(
     *,
     exclude: Optional[Excludes] = None,
     excluded: Sequence[bytes] = (),
+    identity: Optional[tuple[int, int]] = None,
 ) -> Written:
-    """Archive a directory with GNU tar into a sink.
+    """Archive a directory with GNU tar into a sink; `identity` is the device and inode that it has to have.
 
     tar descends by itself, which opens every directory without following links: what a container plants cannot lead it
-    outside. `excluded` are the paths known to be excluded, so that tar does not even read them; `exclude` leaves out
-    what else matches. Raise ArchiveError or StoreError; nothing is left running.
+    outside. The root is opened here in the same way, since tar would follow a link there. `excluded` are the paths known
+    to be excluded, so that tar does not even read them; `exclude` leaves out what else matches. Raise ArchiveError,
+    StoreError or TreeError; nothing is left running.
     """
     with tempfile.NamedTemporaryFile() as names:
         # A name with a newline cannot be told to tar this way; the follower leaves it out of the stream.
         names.write(b"".join(b"./" + path + b"\n" for path in excluded if b"\n" not in path))
         names.flush()
         options = ["--anchored", "--no-wildcards", f"--exclude-from={names.name}"] if excluded else []
-        tar = Child([*_CREATE, *options, "-C", root, "."], stdout=True)
+        descriptor = _open_root(root, identity)
+        try:
+            tar = Child([*_CREATE, *options, "-C", f"/proc/self/fd/{descriptor}", "."], stdout=True, keep=[descriptor])
+        finally:
+            os.close(descriptor)
         try:
             written = _write(iter(lambda: tar.stdout.read(CHUNK), b""), sink, compression, level, on_member, exclude)
             status = tar.wait((0, _DIFFERS, _FAILED))
@@ -123,6 +131,18 @@ def write_tree(
         finally:
             tar.end()
     return written
+
+
+def _open_root(root: str, identity: Optional[tuple[int, int]]) -> int:
+    try:
+        descriptor = os.open(root, OPEN_DIRECTORY)
+    except OSError as error:
+        raise TreeError(f"Could not read the directory {root}: {error.strerror}.") from error
+    status = os.fstat(descriptor)
+    if identity not in (None, (status.st_dev, status.st_ino)):
+        os.close(descriptor)
+        raise TreeError(f"The directory {root} was mounted, unmounted or replaced while it was read.")
+    return descriptor
 
 
 def write_stream(

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
@@ -19,7 +18,7 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.manifest im
 from ansible_collections.steward.docker.plugins.module_utils._backup.meanwhile import CHANGED, VANISHED
 from ansible_collections.steward.docker.plugins.module_utils._backup.roads import LOST_BY_ENGINE_ROAD, user_mapping
 from ansible_collections.steward.docker.plugins.module_utils._backup.saved_walk import SavedWalk
-from ansible_collections.steward.docker.plugins.module_utils._backup.tree import Walk
+from ansible_collections.steward.docker.plugins.module_utils._backup.tree import Walk, refuse_replaced
 from ansible_collections.steward.docker.plugins.module_utils._errors import StewardError, TreeError
 from ansible_collections.steward.docker.plugins.module_utils._names import printable
 from ansible_collections.steward.docker.plugins.module_utils._signals import uninterrupted
@@ -93,7 +92,6 @@ class Capture:
     def _read_path(self, draft: Draft, index: LineWriter, exclude: Excludes) -> Written:
         root = self._target.road.path
         syncfs(root)
-        before = os.stat(root)
         walk = self._walk = Walk(root, exclude)
         key = self._target.walk_key(self._engine, self._store.id)
         self._saved = SavedWalk(key, draft.id, time.time_ns())
@@ -110,11 +108,10 @@ class Capture:
             self._settings.level,
             index.add,
             exclude=exclude,
-            excluded=walk.excluded,
+            excluded=walk.excluded + walk.mounted,
+            identity=walk.identity,
         )
-        after = os.stat(root)
-        if (before.st_dev, before.st_ino) != (after.st_dev, after.st_ino):
-            raise TreeError(f"The directory {root} was mounted, unmounted or replaced while it was read.")
+        refuse_replaced(root, walk)
         return written
 
     def _look_back(self, draft: Draft) -> None:
