@@ -174,3 +174,17 @@ def test_a_change_without_a_trace_in_size_and_time_is_not_lost(
     keeper.restore("data", to="copy")
     assert [(slate.path("copy") / name).read_text() for name in ("a", "z")] == ["X", "X"]
     assert keeper.backup("data")["changed"] is False
+
+
+def test_a_root_that_becomes_a_link_behind_the_walk_is_not_followed(
+    meddler: Meddler, keeper: Keeper, slate: Slate, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("secret")
+    (outside / "big").write_bytes(_BIG)
+    row = meddler.backup(
+        before=f"cd .. && mv _data away && ln -s {outside} _data", during="cd .. && rm _data && mv away _data"
+    )
+    keeper.restore("data", backup=row["id"], to="copy")
+    assert {path.name for path in slate.path("copy").iterdir()} == {"a", "b", "big", "dir", "y", "z"}
