@@ -269,6 +269,28 @@ backups:
     sha256:
       description: The SHA-256 of the archive.
       type: str
+    attempts:
+      description: How often the data was read, at most one more than O(retries); 0 when no backup was made.
+      type: int
+    consistent:
+      description:
+        - Whether nothing was seen to change while that backup was made. The next four values belong to that backup too,
+          also when this run did not make it.
+      type: bool
+    changed_files:
+      description: How many files and other entries changed, or came to be, while they were read.
+      type: int
+    changed_while_read:
+      description: The first twenty of them, relative to the root.
+      type: list
+      elements: str
+    vanished_files:
+      description: How many files and other entries vanished while the data was read.
+      type: int
+    vanished_while_read:
+      description: The first twenty of them, relative to the root.
+      type: list
+      elements: str
     quiesced:
       description: The containers that were held still, how and for how many seconds.
       type: list

@@ -118,6 +118,9 @@ def test_a_label_that_says_nonsense_is_refused(app: Container, keeper: Keeper, s
     since = slate.now()
     assert "'freeze'" in keeper.no_backup(volumes=["data"])
     assert slate.events(since) == [] and not list(store.glob("here/volumes/data/*"))
+    # It concerns nobody else.
+    slate.volume("other")
+    assert keeper.backup("other")["changed"]
 
 
 # Healthy once somebody has written the file, or never.

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import re
+import os
 import tempfile
 from typing import TYPE_CHECKING, BinaryIO, Callable, NamedTuple, Optional
 
@@ -19,8 +19,10 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.compress im
 )
 from ansible_collections.steward.docker.plugins.module_utils._backup.disk import free_bytes
 from ansible_collections.steward.docker.plugins.module_utils._backup.guard import Guard
+from ansible_collections.steward.docker.plugins.module_utils._backup.meanwhile import Meanwhile
 from ansible_collections.steward.docker.plugins.module_utils._backup.tarstream import Follower
-from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError
+from ansible_collections.steward.docker.plugins.module_utils._backup.tree import OPEN_DIRECTORY
+from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError, TreeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -52,9 +54,8 @@ _EXTRACT = [
     "--delay-directory-restore",
     *_SAME_FOR_BOTH,
 ]
-# What GNU tar says of a file that was written while it read it; its exit status is then 1.
-_CHANGED = re.compile(r"^tar: (.*): (?:file changed as we read it|File removed before we read it|File shrank by .*)$")
-_DIFFERS = 1
+# tar's exit status when files changed while it read them, and when it could not read some.
+_DIFFERS, _FAILED = 1, 2
 # tar does not always say that the disk is full when it is: a block that did not fit leaves a little.
 _AS_GOOD_AS_FULL = 1 << 20
 
@@ -67,7 +68,7 @@ class Written(NamedTuple):
     files: int
     directories: int
     size: int
-    changed_while_read: list[str]
+    meanwhile: Meanwhile
     root: Optional[Entry]
 
 
@@ -102,30 +103,46 @@ def write_tree(
     *,
     exclude: Optional[Excludes] = None,
     excluded: Sequence[bytes] = (),
+    identity: Optional[tuple[int, int]] = None,
 ) -> Written:
-    """Archive a directory with GNU tar into a sink.
+    """Archive a directory with GNU tar into a sink; `identity` is the device and inode that it has to have.
 
     tar descends by itself, which opens every directory without following links: what a container plants cannot lead it
-    outside. `excluded` are the paths known to be excluded, so that tar does not even read them; `exclude` leaves out
-    what else matches. Raise ArchiveError or StoreError; nothing is left running.
+    outside. The root is opened here in the same way, since tar would follow a link there. `excluded` are the paths known
+    to be excluded, so that tar does not even read them; `exclude` leaves out what else matches. Raise ArchiveError,
+    StoreError or TreeError; nothing is left running.
     """
     with tempfile.NamedTemporaryFile() as names:
         # A name with a newline cannot be told to tar this way; the follower leaves it out of the stream.
         names.write(b"".join(b"./" + path + b"\n" for path in excluded if b"\n" not in path))
         names.flush()
         options = ["--anchored", "--no-wildcards", f"--exclude-from={names.name}"] if excluded else []
-        tar = Child([*_CREATE, *options, "-C", root, "."], stdout=True)
+        descriptor = _open_root(root, identity)
+        try:
+            tar = Child([*_CREATE, *options, "-C", f"/proc/self/fd/{descriptor}", "."], stdout=True, keep=[descriptor])
+        finally:
+            os.close(descriptor)
         try:
             written = _write(iter(lambda: tar.stdout.read(CHUNK), b""), sink, compression, level, on_member, exclude)
-            if tar.wait((0, _DIFFERS)) == _DIFFERS:
-                said = tar.messages()
-                changed = [found.group(1) for found in map(_CHANGED.match, said) if found]
-                if not changed:
-                    raise ArchiveError(f"tar could not read all of {root} and said: {'; '.join(said[-3:])}.")
-                written = written._replace(changed_while_read=changed)
+            status = tar.wait((0, _DIFFERS, _FAILED))
+            rest = written.meanwhile.hear(tar.messages())
+            if (status and not written.meanwhile) or (status == _FAILED and rest):
+                raise ArchiveError(f"tar could not read all of {root} and said: {'; '.join(rest[-3:]) or 'nothing'}.")
         finally:
             tar.end()
     return written
+
+
+def _open_root(root: str, identity: Optional[tuple[int, int]]) -> int:
+    try:
+        descriptor = os.open(root, OPEN_DIRECTORY)
+    except OSError as error:
+        raise TreeError(f"Could not read the directory {root}: {error.strerror}.") from error
+    status = os.fstat(descriptor)
+    if identity not in (None, (status.st_dev, status.st_ino)):
+        os.close(descriptor)
+        raise TreeError(f"The directory {root} was mounted, unmounted or replaced while it was read.")
+    return descriptor
 
 
 def write_stream(
@@ -160,7 +177,7 @@ def _write(
         digest = writer.close()
     finally:
         writer.end()
-    return Written(digest, writer.stored, counter.files, counter.directories, counter.size, [], counter.root)
+    return Written(digest, writer.stored, counter.files, counter.directories, counter.size, Meanwhile(), counter.root)
 
 
 class Read(NamedTuple):

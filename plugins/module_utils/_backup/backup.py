@@ -29,6 +29,7 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.examine imp
 )
 from ansible_collections.steward.docker.plugins.module_utils._backup.holding import (
     NONE,
+    OVERRIDE_LABEL,
     PAUSE,
     STOP,
     Hold,
@@ -78,6 +79,8 @@ class Item:
     retention: Retention = field(default_factory=lambda: Retention({}, [], ""))
     made: Optional[Backup] = None
     held: list[Held] = field(default_factory=list)
+    # How often it was read.
+    attempts: int = 0
     pruned: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     failure: str = ""
@@ -156,8 +159,8 @@ class BackupJob(JournaledJob):
         self._group(containers)
 
     def _may_stop(self, container: Container) -> bool:
-        """Return whether a backup of a container's data stops it."""
-        return container.state == "running" and mode_of(container, self._settings.quiesce) == STOP
+        """Return whether a backup of a container's data stops it. A label that says nonsense is refused later."""
+        return container.state == "running" and container.labels.get(OVERRIDE_LABEL, self._settings.quiesce) == STOP
 
     def _concerned(self, containers: Sequence[Container]) -> list[Container]:
         """Return every container that this run, or another one, may hold still for the targets."""
@@ -285,6 +288,8 @@ class BackupJob(JournaledJob):
     def _back_up(self, group: Group) -> None:
         """Read the targets of a group, again while files changed under it and `retries` allow, and finish them."""
         for attempt in range(self._params["retries"] + 1):
+            for item in group.items:
+                item.attempts = attempt + 1
             captures, held = self._capture(group)
             if all(capture.consistent for _item, capture in captures) or attempt == self._params["retries"]:
                 break
@@ -337,6 +342,8 @@ class BackupJob(JournaledJob):
                     f"The containers were put back after quiesce_max ({self._params['quiesce_max']} s), before their data "
                     "was read. Set a longer quiesce_max, or find out what is slow."
                 )
+            for _item, capture in captures:
+                capture.look_back()
         except BaseException:
             for _item, capture in captures:
                 capture.abort()
@@ -440,6 +447,12 @@ class BackupJob(JournaledJob):
             "size": manifest.size if manifest else 0,
             "stored": manifest.stored if manifest else 0,
             "sha256": manifest.archive["sha256"] if manifest else "",
+            "attempts": item.attempts,
+            "consistent": manifest.consistent if manifest else True,
+            "changed_files": manifest.changed_files if manifest else 0,
+            "changed_while_read": manifest.changed_while_read if manifest else [],
+            "vanished_files": manifest.vanished_files if manifest else 0,
+            "vanished_while_read": manifest.vanished_while_read if manifest else [],
             "quiesced": [held._asdict() for held in item.held],
             "pruned": list(pruned),
             "warnings": item.warnings,

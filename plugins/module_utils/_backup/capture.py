@@ -14,11 +14,12 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.archive imp
 from ansible_collections.steward.docker.plugins.module_utils._backup.compress import Compression, choose_compression
 from ansible_collections.steward.docker.plugins.module_utils._backup.disk import syncfs
 from ansible_collections.steward.docker.plugins.module_utils._backup.exclude import Excludes
-from ansible_collections.steward.docker.plugins.module_utils._backup.lines import LineWriter
+from ansible_collections.steward.docker.plugins.module_utils._backup.lines import LineReader, LineWriter
 from ansible_collections.steward.docker.plugins.module_utils._backup.manifest import Manifest, format_time
+from ansible_collections.steward.docker.plugins.module_utils._backup.meanwhile import CHANGED, VANISHED
 from ansible_collections.steward.docker.plugins.module_utils._backup.roads import LOST_BY_ENGINE_ROAD, user_mapping
 from ansible_collections.steward.docker.plugins.module_utils._backup.saved_walk import SavedWalk
-from ansible_collections.steward.docker.plugins.module_utils._backup.tree import Walk
+from ansible_collections.steward.docker.plugins.module_utils._backup.tree import Walk, refuse_replaced
 from ansible_collections.steward.docker.plugins.module_utils._errors import StewardError, TreeError
 from ansible_collections.steward.docker.plugins.module_utils._names import printable
 from ansible_collections.steward.docker.plugins.module_utils._signals import uninterrupted
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from ansible_collections.steward.docker.plugins.module_utils._backup.store import Backup, Draft, Store
     from ansible_collections.steward.docker.plugins.module_utils._backup.targets import Target
     from ansible_collections.steward.docker.plugins.module_utils._engine import Engine
-
-_SHOWN = 20
 
 
 class Settings(NamedTuple):
@@ -62,8 +61,8 @@ class Capture:
 
     @property
     def consistent(self) -> bool:
-        """Whether no file changed while it was read."""
-        return self._written is not None and not self._written.changed_while_read
+        """Whether nothing was seen to change while it was read."""
+        return self._written is not None and not self._written.meanwhile
 
     def read(self) -> None:
         """Archive the target into the store under temporary names, with its index and its walk."""
@@ -93,8 +92,8 @@ class Capture:
     def _read_path(self, draft: Draft, index: LineWriter, exclude: Excludes) -> Written:
         root = self._target.road.path
         syncfs(root)
-        before = os.stat(root)
-        if (before.st_dev, before.st_ino) != self._target.place.lineage[0]:
+        now = os.stat(root)
+        if (now.st_dev, now.st_ino) != self._target.place.lineage[0]:
             raise TreeError(f"The directory {root} was mounted, unmounted or replaced since it was looked at.")
         walk = self._walk = Walk(root, exclude)
         key = self._target.walk_key(self._engine, self._store.id)
@@ -112,12 +111,21 @@ class Capture:
             self._settings.level,
             index.add,
             exclude=exclude,
-            excluded=walk.excluded,
+            excluded=walk.excluded + walk.mounted,
+            identity=walk.identity,
         )
-        after = os.stat(root)
-        if (before.st_dev, before.st_ino) != (after.st_dev, after.st_ino):
-            raise TreeError(f"The directory {root} was mounted, unmounted or replaced while it was read.")
+        refuse_replaced(root, walk)
         return written
+
+    def look_back(self) -> None:
+        """Note what is not as it was when the tree was walked, just before it was read: nobody has to be held for that."""
+        if self._draft is None or self._walk is None or self._saved is None or self._written is None:
+            return
+        meanwhile = self._written.meanwhile
+        for path in self._walk.vanished:
+            meanwhile.add(VANISHED, path)
+        with self._saved.reader() as walk, LineReader(str(self._draft.index.name)) as index:
+            meanwhile.look_back(walk, index, set(self._walk.other_file_systems))
 
     def abort(self) -> None:
         """Leave nothing of it. Does nothing after commit()."""
@@ -179,7 +187,10 @@ class Capture:
             group=group,
             quiesced=[item._asdict() for item in held],
             consistent=self.consistent,
-            changed_while_read=written.changed_while_read[:_SHOWN],
+            changed_files=written.meanwhile.counts[CHANGED],
+            changed_while_read=written.meanwhile.names[CHANGED],
+            vanished_files=written.meanwhile.counts[VANISHED],
+            vanished_while_read=written.meanwhile.names[VANISHED],
             sockets=walk.sockets if walk else 0,
             other_file_systems=[printable(path) for path in walk.other_file_systems] if walk else [],
             exclude_paths=self._settings.exclude_paths,
@@ -191,9 +202,8 @@ class Capture:
     def _warnings(self, written: Written) -> list[str]:
         found: list[str] = []
         subject = self._target.subject
-        if written.changed_while_read:
-            names = ", ".join(written.changed_while_read[:3])
-            found.append(f"{len(written.changed_while_read)} files of {subject} changed while they were read: {names}.")
+        if written.meanwhile:
+            found.append(f"While {subject} was read, {written.meanwhile}: the backup may not be consistent.")
         if self._walk is not None:
             for path in self._walk.other_file_systems:
                 found.append(

@@ -36,8 +36,10 @@ def widen(pipe: Optional[IO[bytes]]) -> None:
 class Child:
     """A child process in a pipeline; its messages are kept for the error."""
 
-    def __init__(self, command: Sequence[str], *, stdin: bool = False, stdout: bool = False) -> None:
-        """Start the command with pipes as asked, else with /dev/null."""
+    def __init__(
+        self, command: Sequence[str], *, stdin: bool = False, stdout: bool = False, keep: Sequence[int] = ()
+    ) -> None:
+        """Start the command with pipes as asked, else with /dev/null; `keep` are descriptors that it gets too."""
         self.name = os.path.basename(command[0])
         # A file, not a pipe: a child that says much is never blocked by it.
         self._messages = tempfile.TemporaryFile()
@@ -48,6 +50,7 @@ class Child:
             stderr=self._messages,
             env=_ENVIRONMENT,
             bufsize=0,
+            pass_fds=tuple(keep),
         )
         widen(self.process.stdin)
         widen(self.process.stdout)

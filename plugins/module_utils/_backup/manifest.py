@@ -63,7 +63,11 @@ class Manifest:
     group: str = ""
     quiesced: list[dict[str, Any]] = field(default_factory=list)
     consistent: bool = True
+    # What changed and what vanished while the tree was read: how many, and the first of them by name.
+    changed_files: int = 0
     changed_while_read: list[str] = field(default_factory=list)
+    vanished_files: int = 0
+    vanished_while_read: list[str] = field(default_factory=list)
     sockets: int = 0
     other_file_systems: list[str] = field(default_factory=list)
     exclude_paths: list[str] = field(default_factory=list)

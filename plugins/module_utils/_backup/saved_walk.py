@@ -109,6 +109,10 @@ class SavedWalk:
             self.drop()
             raise
 
+    def reader(self) -> LineReader:
+        """Return what was written down, to be read again before keep()."""
+        return LineReader(str(self._temporary))
+
     def keep(self) -> None:
         """Give the walk its name."""
         os.replace(self._temporary, self._path)

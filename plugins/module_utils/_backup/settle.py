@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Optional
 
 from ansible_collections.steward.docker.plugins.module_utils._backup.compare import Differences, compare, order
@@ -18,7 +17,11 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.entry impor
     path_of,
 )
 from ansible_collections.steward.docker.plugins.module_utils._backup.lines import LineReader
-from ansible_collections.steward.docker.plugins.module_utils._backup.tree import content_digest, xattrs_digest
+from ansible_collections.steward.docker.plugins.module_utils._backup.tree import (
+    content_digest,
+    same_file,
+    xattrs_digest,
+)
 from ansible_collections.steward.docker.plugins.module_utils._local import file_system_of, mount_points
 
 if TYPE_CHECKING:
@@ -69,19 +72,10 @@ class Settler:
         """Return whether the entry's content, attributes and ACLs are the known ones."""
         if known.type == HARD_LINK:
             # Its first name came before and was settled there.
-            return _same_file(self._root, entry.path, known.target)
-        if known.type == FILE and content_digest(self._root, entry) != known.sha256:
+            return same_file(self._root, entry.path, known.target)
+        if known.type == FILE and content_digest(self._root, entry, known.sha256) != known.sha256:
             return False
         return xattrs_digest(self._root, entry) == known.xattrs
-
-
-def _same_file(root: str, path: bytes, other: bytes) -> bool:
-    base = os.fsencode(root)
-    try:
-        one, two = (os.lstat(os.path.join(base, name)) for name in (path, other))
-    except OSError:
-        return False
-    return one.st_ino == two.st_ino
 
 
 def differences_of_tree(

@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from ansible_collections.steward.docker.plugins.module_utils._backup import entry as kinds
+from ansible_collections.steward.docker.plugins.module_utils._backup.content import MANY_HOLES, BlockDigest
 from ansible_collections.steward.docker.plugins.module_utils._backup.entry import Entry
 from ansible_collections.steward.docker.plugins.module_utils._backup.ordinary import BLOCK, ordinary_files
 from ansible_collections.steward.docker.plugins.module_utils._backup.xattrs import ACL, acl_attribute, digest
@@ -95,10 +96,14 @@ def member_path(name: bytes) -> bytes:
 
 
 class _SparseContent:
-    """Hashes a file with holes as it would be read: GNU's form 1.0 has a map before the data, in decimal lines."""
+    """Hashes a file with holes as it would be read, or by its blocks where holes are very many.
 
-    def __init__(self, real_size: int) -> None:
+    GNU's form 1.0 has a map before the data, in decimal lines.
+    """
+
+    def __init__(self, real_size: int, stored: int) -> None:
         self._real_size = real_size
+        self._blocks = BlockDigest() if real_size - stored > MANY_HOLES else None
         self._map = b""
         self._segments: Optional[list[tuple[int, int]]] = None
         self._position = 0
@@ -116,7 +121,7 @@ class _SparseContent:
             offset, length = segments[0]
             self._zeros_until(offset)
             taken = view[: offset + length - self._position]
-            self._digest.update(taken)
+            (self._blocks or self._digest).update(taken)
             self._position += len(taken)
             view = view[len(taken) :]
             if self._position >= offset + length:
@@ -147,12 +152,17 @@ class _SparseContent:
         return True
 
     def _zeros_until(self, offset: int) -> None:
+        if self._blocks is not None:
+            self._blocks.skip_to(offset)
+            self._position = offset
         while self._position < offset:
             count = min(len(_ZEROS), offset - self._position)
             self._digest.update(_ZEROS[:count] if count < len(_ZEROS) else _ZEROS)
             self._position += count
 
     def hexdigest(self) -> str:
+        if self._blocks is not None:
+            return self._blocks.finish(self._real_size)
         self._zeros_until(self._real_size)
         return self._digest.hexdigest()
 
@@ -393,7 +403,7 @@ class Follower:
         if entry_type == kinds.FILE:
             if b"GNU.sparse.realsize" in records and records.get(b"GNU.sparse.major") == b"1":
                 real_size = int(records[b"GNU.sparse.realsize"])
-                self._hash = _SparseContent(real_size)
+                self._hash = _SparseContent(real_size, length)
             elif kind == b"S" or b"GNU.sparse.size" in records:
                 real_size = int(records.get(b"GNU.sparse.size", b"0")) or _number(header[483:495])
             else:

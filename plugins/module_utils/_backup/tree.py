@@ -6,23 +6,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import stat
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from ansible_collections.steward.docker.plugins.module_utils._backup import entry as kinds
-from ansible_collections.steward.docker.plugins.module_utils._backup.disk import digest_of_content
+from ansible_collections.steward.docker.plugins.module_utils._backup.content import digest_as
 from ansible_collections.steward.docker.plugins.module_utils._backup.entry import Entry
 from ansible_collections.steward.docker.plugins.module_utils._backup.exclude import Excludes
 from ansible_collections.steward.docker.plugins.module_utils._backup.xattrs import digest_of
 from ansible_collections.steward.docker.plugins.module_utils._errors import TreeError
+from ansible_collections.steward.docker.plugins.module_utils._local import mount_points
 from ansible_collections.steward.docker.plugins.module_utils._names import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TYPES = {
     stat.S_IFREG: kinds.FILE,
     stat.S_IFDIR: kinds.DIRECTORY,
@@ -32,6 +34,8 @@ _TYPES = {
     stat.S_IFIFO: kinds.FIFO,
     stat.S_IFSOCK: kinds.SOCKET,
 }
+# A name that is not any more what it was when it was listed or looked at: gone, or another kind of thing.
+_VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ESTALE)
 # The kernel's PATH_MAX counts the final NUL; archives name a member "./" and its path.
 LONGEST_PATH = 4096 - 1 - len("./")
 
@@ -68,6 +72,11 @@ class Walk:
         # Paths relative to the root.
         self.excluded: list[bytes] = []
         self.other_file_systems: list[bytes] = []
+        # Those of them that are on the same file system, or no directories: tar would not stop there.
+        self.mounted: list[bytes] = []
+        self.mounts: set[bytes] = set()
+        # Of the root: its device and inode.
+        self.identity = (0, 0)
         self.too_long: list[bytes] = []
         self.vanished: list[bytes] = []
 
@@ -75,10 +84,13 @@ class Walk:
         allow_deep_trees()
         levels: list[_Level] = []
         try:
-            descriptor = os.open(self.root, _OPEN_DIRECTORY)
-            device = os.fstat(descriptor).st_dev
+            descriptor = os.open(self.root, OPEN_DIRECTORY)
             levels.append(self._level(descriptor, b""))
-            yield self._directory(b"", os.fstat(descriptor), descriptor)
+            self.mounts = mounts_inside(descriptor)
+            status = os.fstat(descriptor)
+            device = status.st_dev
+            self.identity = (device, status.st_ino)
+            yield self._directory(b"", status, descriptor)
             while levels:
                 level = levels[-1]
                 name = next(level.names, None)
@@ -101,7 +113,8 @@ class Walk:
 
     @staticmethod
     def _level(descriptor: int, prefix: bytes) -> _Level:
-        names = [os.fsencode(name) for name in os.listdir(descriptor)]
+        # By this path and not the descriptor: names as bytes, and each held once.
+        names = os.listdir(b"/proc/self/fd/%d" % descriptor)
         names.sort()
         return _Level(descriptor, prefix, iter(names))
 
@@ -116,26 +129,25 @@ class Walk:
         try:
             status = os.stat(name, dir_fd=parent, follow_symlinks=False)
             kind = _TYPES[stat.S_IFMT(status.st_mode)]
+            if status.st_dev != device or path in self.mounts:
+                self.other_file_systems.append(path)
+                if status.st_dev == device or kind != kinds.DIRECTORY:
+                    self.mounted.append(path)
+                return None
             if kind == kinds.DIRECTORY:
-                if status.st_dev != device:
-                    self.other_file_systems.append(path)
-                    return None
-                descriptor = os.open(name, _OPEN_DIRECTORY, dir_fd=parent)
+                descriptor = os.open(name, OPEN_DIRECTORY, dir_fd=parent)
                 # What was opened counts: it may have been replaced since it was looked at.
-                return self._directory(path, os.fstat(descriptor), descriptor), descriptor
+                return self._opened(path, descriptor, device)
             if kind == kinds.SOCKET:
                 self.sockets += 1
-                return None
-            if status.st_dev != device:
-                self.other_file_systems.append(path)
                 return None
             self.files += 1
             target = os.readlink(name, dir_fd=parent) if kind == kinds.SYMLINK else b""
             attributes = digest_of(f"/proc/self/fd/{parent}/{os.fsdecode(name)}") if self._all_xattrs else ""
-        except (FileNotFoundError, NotADirectoryError):
-            self.vanished.append(path)
-            return None
         except OSError as error:
+            if error.errno in _VANISHED:
+                self.vanished.append(path)
+                return None
             raise TreeError(
                 f"Could not read {printable(path)} in {printable(self.root)}: {error.strerror}. "
                 "Mend it, or leave it out with exclude_paths."
@@ -160,6 +172,19 @@ class Walk:
         )
         return found, -1
 
+    def _opened(self, path: bytes, descriptor: int, device: int) -> Optional[tuple[Entry, int]]:
+        """Return the entry of a directory that was opened; None when another file system was mounted there meanwhile."""
+        try:
+            status = os.fstat(descriptor)
+            if status.st_dev == device:
+                return self._directory(path, status, descriptor), descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        self.other_file_systems.append(path)
+        return None
+
     def _directory(self, path: bytes, status: os.stat_result, descriptor: int) -> Entry:
         self.directories += 1
         return Entry(
@@ -172,13 +197,31 @@ class Walk:
         )
 
 
+def refuse_replaced(root: str, walk: Walk) -> None:
+    """Raise TreeError when a root is not the directory that was walked any more, or has other mounts inside."""
+    try:
+        descriptor = os.open(root, OPEN_DIRECTORY)
+    except OSError as error:
+        raise TreeError(f"Could not read the directory {printable(root)} again: {error.strerror}.") from error
+    try:
+        status = os.fstat(descriptor)
+        if (status.st_dev, status.st_ino) != walk.identity:
+            raise TreeError(f"The directory {printable(root)} was mounted, unmounted or replaced while it was read.")
+        if mounts_inside(descriptor) != walk.mounts:
+            raise TreeError(
+                f"Something was mounted or unmounted inside {printable(root)} while it was read. Try again."
+            )
+    finally:
+        os.close(descriptor)
+
+
 def open_inside(root: str, path: bytes, flags: int) -> int:
     """Open a path below the root without following a link anywhere in it; return the descriptor."""
-    current = os.open(root, _OPEN_DIRECTORY)
+    current = os.open(root, OPEN_DIRECTORY)
     *above, last = path.split(b"/")
     try:
         for name in above:
-            below = os.open(name, _OPEN_DIRECTORY, dir_fd=current)
+            below = os.open(name, OPEN_DIRECTORY, dir_fd=current)
             os.close(current)
             current = below
         return os.open(last, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=current)
@@ -186,17 +229,41 @@ def open_inside(root: str, path: bytes, flags: int) -> int:
         os.close(current)
 
 
-def content_digest(root: str, entry: Entry) -> str:
-    """Return the SHA-256 of a file's content, "" when it is not the same file any more."""
+def content_digest(root: str, entry: Entry, known: str) -> str:
+    """Return the digest of a file's content in the form of a known one, "" when it is not the same file any more."""
     try:
-        # Not to wait for a writer, should the file have become a FIFO.
-        descriptor = open_inside(root, entry.path, os.O_RDONLY | os.O_NONBLOCK)
+        # Only a handle: to open a device has effects, and to open a FIFO can last, should the file have become one.
+        handle = open_inside(root, entry.path, os.O_PATH)
     except OSError:
         return ""
-    with open(descriptor, "rb", buffering=0) as file:
-        if os.fstat(descriptor).st_ino != entry.ino:
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_ino != entry.ino:
             return ""
-        return digest_of_content(file)
+        with open(f"/proc/self/fd/{handle}", "rb", buffering=0) as file:
+            return digest_as(file.fileno(), entry.size, known)
+    finally:
+        os.close(handle)
+
+
+def same_file(root: str, path: bytes, other: bytes) -> bool:
+    """Return whether two paths are names of one file."""
+    found: list[tuple[int, int]] = []
+    for name in (path, other):
+        try:
+            handle = open_inside(root, name, os.O_PATH)
+        except OSError:
+            return False
+        status = os.fstat(handle)
+        os.close(handle)
+        found.append((status.st_dev, status.st_ino))
+    return found[0] == found[1]
+
+
+def mounts_inside(descriptor: int) -> set[bytes]:
+    """Return the paths below an open directory at which something is mounted, also if of the same file system."""
+    above = os.readlink(b"/proc/self/fd/%d" % descriptor).rstrip(b"/") + b"/"
+    return {point[len(above) :] for point in mount_points() if point.startswith(above) and point != above}
 
 
 def xattrs_digest(root: str, entry: Entry) -> str:
@@ -204,7 +271,7 @@ def xattrs_digest(root: str, entry: Entry) -> str:
     parent, _slash, name = entry.path.rpartition(b"/")
     try:
         descriptor = (
-            open_inside(root, parent, os.O_RDONLY | os.O_DIRECTORY) if parent else os.open(root, _OPEN_DIRECTORY)
+            open_inside(root, parent, os.O_RDONLY | os.O_DIRECTORY) if parent else os.open(root, OPEN_DIRECTORY)
         )
     except OSError:
         return ""
