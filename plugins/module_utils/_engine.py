@@ -13,7 +13,7 @@ import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from ansible_collections.steward.docker.plugins.module_utils._errors import EngineError, NotFoundError
+from ansible_collections.steward.docker.plugins.module_utils._errors import EngineError, NoAnswerError, NotFoundError
 from ansible_collections.steward.docker.plugins.module_utils._process import ProcessIdentity, myself, provably_dead
 from ansible_collections.steward.docker.plugins.module_utils._signals import uninterrupted
 
@@ -78,6 +78,8 @@ class Container(NamedTuple):
     labels: dict[str, str]
     mounts: tuple[Mount, ...]
     network_mode: str
+    # The names of the containers that have a link to it.
+    linked_by: tuple[str, ...] = ()
 
     @property
     def alive(self) -> bool:
@@ -99,6 +101,7 @@ class Volume(NamedTuple):
 def _container(listed: Mapping[str, Any]) -> Container:
     # A linked container is also listed as "/other/alias"; its own name has one slash.
     names = [name[1:] for name in listed.get("Names") or [] if name.count("/") == 1]
+    aliases = [name.split("/") for name in listed.get("Names") or [] if name.count("/") == 2]
     mounts = tuple(
         Mount(
             kind=mount.get("Type", ""),
@@ -118,6 +121,7 @@ def _container(listed: Mapping[str, Any]) -> Container:
         labels=dict(listed.get("Labels") or {}),
         mounts=mounts,
         network_mode=(listed.get("HostConfig") or {}).get("NetworkMode", ""),
+        linked_by=tuple(sorted({alias[1] for alias in aliases})),
     )
 
 
@@ -228,7 +232,7 @@ class Engine:
         except docker.errors.APIError as error:
             raise EngineError(f"Could not {what}: {error.explanation or error}") from error
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
-            raise EngineError(f"Could not {what}: the engine at {self.url} did not answer: {error}") from error
+            raise NoAnswerError(f"Could not {what}: the engine at {self.url} did not answer: {error}") from error
 
     def containers(self) -> list[Container]:
         """Return every container of the engine but the collection's own helpers, by name."""
@@ -236,6 +240,11 @@ class Engine:
             listed = self._client.containers(all=True)
         found = (_container(item) for item in listed if HELPER_LABEL not in (item.get("Labels") or {}))
         return sorted(found, key=lambda container: container.name)
+
+    def clock(self) -> str:
+        """Return the engine's own time, as it writes it into the states of containers."""
+        with self._asking("ask for its time"):
+            return str(self._client.info().get("SystemTime") or "")
 
     def inspect(self, container_id: str) -> dict[str, Any]:
         """Return all that the engine knows of a container."""

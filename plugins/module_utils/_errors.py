@@ -22,6 +22,10 @@ class EngineError(StewardError):
     """The Docker Engine did not answer, or refused."""
 
 
+class NoAnswerError(EngineError):
+    """The Docker Engine did not answer: it may do so later."""
+
+
 class NotFoundError(EngineError):
     """The engine has no such object."""
 

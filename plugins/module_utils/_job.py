@@ -67,6 +67,8 @@ class Job(ABC):
         self._params = params
         self._check_mode = check_mode
         self._warnings: list[str] = []
+        # What was done, or would be, about earlier runs that were killed.
+        self.recovered: list[Action] = []
         self._locks = ExitStack()
 
     def __enter__(self) -> Job:
@@ -84,7 +86,8 @@ class Job(ABC):
         """
         for directory in (state_dir(), state_dir() / "walks"):
             sweep_temporaries(directory)
-        for parts in sorted(objects):
+        # The data before the containers that use it: a message then names what was asked for.
+        for parts in sorted(objects, key=lambda parts: ("container" in parts, parts)):
             self._locks.enter_context(Lock(parts, objects[parts], self._params["lock_timeout"]))
 
     @abstractmethod
@@ -146,7 +149,7 @@ def run_job(module: AnsibleModule, make: Callable[[], Job]) -> None:
     try:
         with ending_signals_raise(), make() as job:
             job.observe()
-            plan = job.plan()
+            plan = job.recovered + job.plan()
             if not module.check_mode:
                 job.apply()
             report = job.report()
@@ -156,7 +159,8 @@ def run_job(module: AnsibleModule, make: Callable[[], Job]) -> None:
         _fail(module, f"Ended by {error}. What the run had paused or stopped was put back first.")
     for warning in report.warnings:
         module.warn(valid_utf8(warning))
-    result = valid_utf8({**report.result, "plan": [action._asdict() for action in plan], "changed": report.changed})
+    changed = report.changed or bool(job.recovered)
+    result = valid_utf8({**report.result, "plan": [action._asdict() for action in plan], "changed": changed})
     if module._diff:
         result["diff"] = [valid_utf8(difference.as_diff()) for difference in report.differences]
     if report.failures:

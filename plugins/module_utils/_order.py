@@ -21,8 +21,8 @@ DEPENDS_LABEL = "com.docker.compose.depends_on"
 def needs(container: Container, others: Iterable[Container]) -> set[str]:
     """Return the IDs of those others that have to run before this container does.
 
-    Known from the labels that compose writes (`db:service_healthy:true,cache:…`, older ones without the conditions)
-    and from a network shared with another container.
+    Known from the labels that compose writes (`db:service_healthy:true,cache:…`, older ones without the conditions),
+    from a network shared with another container, and from links.
     """
     project = container.labels.get(PROJECT_LABEL)
     services = {part.split(":")[0] for part in container.labels.get(DEPENDS_LABEL, "").split(",") if part}
@@ -34,8 +34,19 @@ def needs(container: Container, others: Iterable[Container]) -> set[str]:
         and (
             (project and other.labels.get(PROJECT_LABEL) == project and other.labels.get(SERVICE_LABEL) in services)
             or (shared and shared in (other.id, other.name))
+            or container.name in other.linked_by
         )
     }
+
+
+def dependants(of: Iterable[Container], others: Iterable[Container]) -> list[Container]:
+    """Return those others that need one of the containers, directly or through others, by name."""
+    found = {container.id: container for container in of}
+    first = set(found)
+    left = sorted(others, key=lambda container: container.name)
+    while fresh := [other for other in left if other.id not in found and needs(other, found.values())]:
+        found.update({container.id: container for container in fresh})
+    return [container for identifier, container in found.items() if identifier not in first]
 
 
 def _in_circle(identifier: str, required: dict[str, set[str]], done: set[str]) -> bool:

@@ -29,6 +29,11 @@ class _State:
     raised = False
 
 
+def asked_to_end() -> bool:
+    """Return whether a signal has asked the process to end: what can be left out then is."""
+    return bool(_State.first)
+
+
 def _raise_first() -> NoReturn:
     # Only once: what is cleaned up after it must not be torn apart by the next one.
     _State.raised = True

@@ -96,6 +96,9 @@ options:
       - V(pause) freezes them. What a database has acknowledged is in the copy, as after a power cut.
       - V(stop) stops them and starts them again. Refused for C(--rm) containers and swarm tasks.
       - V(none) reads while they write. The manifest says when files changed meanwhile.
+      - A container's label C(steward.quiesce) with one of these values goes before this option.
+      - Whatever needs a container that is stopped (by compose's C(depends_on), by C(network_mode=container), by a link) is
+        stopped before it and started after it, unless its own label C(steward.quiesce) is V(none).
     type: str
     choices: [pause, stop, none]
     default: pause
@@ -106,6 +109,30 @@ options:
       - V(0) means no limit.
     type: int
     default: 3600
+  wait_healthy:
+    description:
+      - For how many seconds a container that was stopped, started again and has a health check is waited for. Those that
+        need it are started only then. When it is not healthy by then, the task fails, and the backup is kept.
+      - V(0) means that health is not waited for.
+    type: int
+    default: 60
+  before:
+    description:
+      - Commands to run in containers before their data is read, by the name of the container.
+      - A command is a list of words, or text that is split into words as a shell would, without running one.
+      - A container's label C(steward.backup.before) does the same; this option goes before it.
+      - A command is run only when a volume that the container uses is about to be backed up, while the container still
+        runs. When it fails, those volumes fail before anything is archived.
+    type: dict
+    default: {}
+  after:
+    description:
+      - Commands to run in containers once their data has been read and they run again, by the name of the container.
+      - They are run in every outcome, also when the command of O(before) or the backup fails, and by the next run when
+        this one is killed. When one fails, the task fails at its end, and the backup is kept.
+      - A container's label C(steward.backup.after) does the same; this option goes before it.
+    type: dict
+    default: {}
   compression:
     description:
       - How archives are compressed. Without the command C(zstd) on the host, V(gzip) takes the place of V(zstd).
@@ -180,6 +207,14 @@ EXAMPLES = r"""
     bind_mounts: true
     quiesce: stop
     store: /mnt/backups
+
+- name: Let the application write out what it holds in memory before its volume is read
+  steward.docker.volume_backup:
+    volumes: [shop-data]
+    before:
+      shop-web: touch /data/flushed
+    after:
+      shop-web: [rm, /data/flushed]
 
 - name: Back up the volumes with a label and keep a month of them
   steward.docker.volume_backup:
@@ -301,6 +336,9 @@ def main() -> None:
             exclude_paths={"type": "list", "elements": "str", "default": []},
             quiesce={"type": "str", "choices": ["pause", "stop", "none"], "default": "pause"},
             quiesce_max={"type": "int", "default": 3600},
+            wait_healthy={"type": "int", "default": 60},
+            before={"type": "dict", "default": {}},
+            after={"type": "dict", "default": {}},
             compression={"type": "str", "choices": ["zstd", "gzip", "none"], "default": "zstd"},
             compression_level={"type": "int"},
             keep={"type": "dict", "options": KEEP_OPTIONS},

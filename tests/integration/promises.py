@@ -118,7 +118,7 @@ class World:
         return {self.slate.state(container)[0] for container in self.running} <= {"running"}
 
     def assert_containers_as_before(self) -> None:
-        """What ran runs, on the data that is there; what an operator stopped or paused is so still."""
+        """Assert that what ran runs, on the data that is there, and that what an operator stopped or paused is so still."""
         states = {container.name: self.slate.state(container)[0] for container in self.running}
         assert set(states.values()) <= {"running"}, f"not as before: {states}"
         for container, status in self.operators:
@@ -129,7 +129,7 @@ class World:
             assert seen.split()[0] == expected, f"{container.name} sees other data than the host"
 
     def assert_backups_whole(self) -> None:
-        """Every backup that is listed reads to its end, and every one says what it is."""
+        """Assert that every backup that is listed reads to its end and is what its index says."""
         if not self.store.exists():
             return
         found = self.run.ok("backup_info", {"verify": "full"})
@@ -137,7 +137,7 @@ class World:
         assert all(row["status"] == "whole" for row in found["backups"]), found["backups"]
 
     def assert_newest_is(self, expected: str) -> None:
-        """The newest backup, extracted by tar alone, is that tree."""
+        """Assert that the newest backup, extracted by tar alone, is that tree."""
         newest = self.run.ok("backup_info", {})["backups"][0]
         with tempfile.TemporaryDirectory() as place:
             subprocess.run(
@@ -146,7 +146,7 @@ class World:
             assert digest(Path(place)) == expected, f"{newest['id']} is not the data it was made of"
 
     def assert_nothing_left(self, previous: int = 0) -> None:
-        """No temporary files in the store, beside the data or in the state; no helpers; no processes on the data."""
+        """Assert that there are no temporary files in the store, beside the data or in the state, no helpers, no processes."""
         assert [path.name for path in self.store.rglob(".*")] == []
         names = sorted(path.name for path in self.home.iterdir())
         listed = {row["id"] for row in self.run.ok("backup_info", {})["backups"]}
@@ -155,13 +155,14 @@ class World:
         kinds = [name.split("-")[1] for name in beside]
         assert kinds == ["previous"] * previous, beside
         assert [str(path) for path in self.run.state.rglob(".tmp-*")] == []
+        assert [str(path) for path in self.run.state.glob("journal/*")] == []
         chosen = {"label": "steward.helper"}
         assert self.slate.client.api.containers(all=True, filters=chosen) == []
         assert self.slate.client.api.images(all=True, filters=chosen) == []
         assert _processes_on(self.root) == []
 
     def assert_walk_is_true(self) -> None:
-        """Nothing changed is no backup, and one changed byte is one; the byte is put back."""
+        """Assert that no change is no backup and one changed byte is one; the byte is put back."""
         assert self.backup(check=True)["changed"] is False
         page = self.root / "file0"
         content, status = page.read_bytes(), page.stat()

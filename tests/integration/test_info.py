@@ -101,7 +101,9 @@ def test_what_the_files_themselves_show_needs_no_reading(slate: Slate, keeper: K
 
 def test_stale_counts_from_the_last_confirmation(slate: Slate, keeper: Keeper, store: Path) -> None:
     _two_backups(slate, keeper)
-    newest = sorted(store.glob("here/volumes/shop/*.json"))[-1]
+    # Two of one second are told apart by their sequence, not by their names.
+    found = store.glob("here/volumes/shop/*.json")
+    newest = max(found, key=lambda path: int(json.loads(path.read_text())["sequence"]))
     manifest = json.loads(newest.read_text())
     manifest["created_at"] = manifest["confirmed_at"] = "2020-01-01T00:00:00Z"
     newest.write_text(json.dumps(manifest))

@@ -80,6 +80,94 @@ def test_dependants_are_stopped_first_and_started_last(app: Container, keeper: K
     ]
 
 
+def test_what_needs_a_stopped_container_is_stopped_with_it(app: Container, keeper: Keeper, slate: Slate) -> None:
+    """Though it does not use the data: a container inside of another's network would be left with a dead one."""
+    slate.service(name="inside", network_mode="container:app")
+    slate.service(name="linked", links={"app": "backend"})
+    slate.service(name="alone", links={"app": "backend"}, labels={"steward.quiesce": "none"})
+    since = slate.now()
+    plan = keeper.backup("data", quiesce="stop")["plan"]
+    assert slate.events(since) == [(name, "stop") for name in ("linked", "inside", "app")] + [
+        (name, "start") for name in ("app", "inside", "linked")
+    ]
+    named = {action["name"]: action["reason"] for action in plan if action["kind"] == "container"}
+    assert set(named) == {"app", "inside", "linked"} and "needs app" in named["inside"]
+    # A restore does the same.
+    (slate.path("data") / "page").write_text("two")
+    since = slate.now()
+    keeper.restore("data")
+    assert [name for name, action in slate.events(since) if action == "start"] == ["app", "inside", "linked"]
+
+
+@pytest.mark.parametrize(
+    ("label", "acts"), [("stop", ["stop", "start"]), ("pause", ["pause", "unpause"]), ("none", [])]
+)
+@pytest.mark.parametrize("option", ["pause", "stop"])
+def test_a_label_says_how_a_container_is_held(
+    option: str, label: str, acts: list[str], app: Container, keeper: Keeper, slate: Slate
+) -> None:
+    app.remove(force=True)
+    slate.service(name="app", volumes=["data:/data"], labels={"steward.quiesce": label})
+    since = slate.now()
+    keeper.backup("data", quiesce=option)
+    assert slate.events(since) == [("app", act) for act in acts]
+
+
+def test_a_label_that_says_nonsense_is_refused(app: Container, keeper: Keeper, slate: Slate, store: Path) -> None:
+    slate.service(name="odd", volumes=["data:/data"], labels={"steward.quiesce": "freeze"})
+    since = slate.now()
+    assert "'freeze'" in keeper.no_backup(volumes=["data"])
+    assert slate.events(since) == [] and not list(store.glob("here/volumes/data/*"))
+
+
+# Healthy once somebody has written the file, or never.
+_HEALTH = {"test": ["CMD", "test", "-e", "/data/healthy"], "interval": 10**8, "retries": 1000, "timeout": 10**9}
+
+
+def test_health_is_awaited_before_what_needs_it_is_started(app: Container, keeper: Keeper, slate: Slate) -> None:
+    app.remove(force=True)
+    (slate.path("data") / "healthy").write_text("")
+    db = slate.service(name="db", volumes=["data:/data"], healthcheck={**_HEALTH, "start_period": 10**10})
+    web = slate.service(name="web", network_mode="container:db")
+    deadline = time.monotonic() + 60
+    while slate.state(db)[0] and db.attrs["State"]["Health"]["Status"] != "healthy":
+        assert time.monotonic() < deadline, db.attrs["State"]
+        time.sleep(0.1)
+    since = slate.now()
+    keeper.backup("data", quiesce="stop")
+    found = slate.client.api.events(since=since, until=slate.now(), filters={"type": "container"}, decode=True)
+    steps = [
+        (event["Actor"]["Attributes"]["name"], event["Action"])
+        for event in found
+        if event["Action"] == "start" or event["Action"].startswith("health_status")
+    ]
+    assert steps[:3] == [("db", "start"), ("db", "health_status: healthy"), ("web", "start")]
+    assert slate.state(web)[0] == "running"
+
+
+def test_what_does_not_become_healthy_fails_the_task_and_keeps_the_backup(
+    app: Container, keeper: Keeper, slate: Slate, store: Path
+) -> None:
+    app.remove(force=True)
+    sick = slate.service(name="sick", volumes=["data:/data"], healthcheck={**_HEALTH, "start_period": 10**12})
+    message = keeper.no_backup(volumes=["data"], quiesce="stop", wait_healthy=1)
+    assert "sick was started again and is starting after 1 s" in message
+    assert slate.state(sick)[0] == "running" and list(store.glob("here/volumes/data/*.json"))
+
+
+def test_a_container_that_somebody_lets_go_meanwhile_fails_the_backup(
+    app: Container, keeper: Keeper, slate: Slate, store: Path
+) -> None:
+    """A healer restarts what a pause makes unhealthy: what was read then does not belong together."""
+    _big(slate.path("data"))
+    process, result = keeper.modules.start("volume_backup", {**keeper.common, "volumes": ["data"], **SLOW})
+    slate.wait_for(app, "paused")
+    app.restart()
+    found = keeper.modules.finish(process, result)
+    assert found["failed"] and "app was held by pause, and somebody else let it run" in found["msg"], found
+    assert not list(store.glob("here/volumes/data/*")) and slate.state(app)[0] == "running"
+
+
 def test_volumes_of_one_writer_are_one_group(app: Container, keeper: Keeper, slate: Slate) -> None:
     for name in ("left", "right", "apart"):
         slate.volume(name)

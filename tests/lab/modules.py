@@ -68,6 +68,8 @@ class ModuleRun:
             try:
                 words = (process / "cmdline").read_bytes().split(b"\0")
                 named = len(words) > 1 and words[1].endswith(f"AnsiballZ_{module}.py".encode())
+                # Its watchdog has the same words, and a name of its own.
+                named = named and (process / "comm").read_text() != "steward-watch\n"
                 if named and mark in (process / "environ").read_bytes().split(b"\0"):
                     return int(process.name)
             except OSError:

@@ -6,24 +6,44 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Optional
 
 from ansible_collections.steward.docker.plugins.module_utils._backup.capture import Capture, Settings
 from ansible_collections.steward.docker.plugins.module_utils._backup.compare import Differences
 from ansible_collections.steward.docker.plugins.module_utils._backup.compress import refuse_level
-from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import groups, overlookers, uses, writers
+from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import (
+    consumers,
+    groups,
+    overlookers,
+    users,
+    uses,
+    writers,
+)
 from ansible_collections.steward.docker.plugins.module_utils._backup.examine import (
     Verdict,
     Wishes,
     examine,
     save_walk_again,
 )
+from ansible_collections.steward.docker.plugins.module_utils._backup.holding import (
+    NONE,
+    PAUSE,
+    STOP,
+    Hold,
+    mode_of,
+    plan_holds,
+    refuse_stop,
+)
+from ansible_collections.steward.docker.plugins.module_utils._backup.hooks import Hook, Hooks, plan_hooks
+from ansible_collections.steward.docker.plugins.module_utils._backup.journal import FILES
+from ansible_collections.steward.docker.plugins.module_utils._backup.journaled import JournaledJob
 from ansible_collections.steward.docker.plugins.module_utils._backup.manifest import format_time, now
 from ansible_collections.steward.docker.plugins.module_utils._backup.quiesce import Held, Quiescence
 from ansible_collections.steward.docker.plugins.module_utils._backup.retention import Retention, plan_retention
 from ansible_collections.steward.docker.plugins.module_utils._backup.roads import observe_host
-from ansible_collections.steward.docker.plugins.module_utils._backup.select import Selection, choose
+from ansible_collections.steward.docker.plugins.module_utils._backup.select import Selection, choose, find_container
 from ansible_collections.steward.docker.plugins.module_utils._backup.store import Backup, Store
 from ansible_collections.steward.docker.plugins.module_utils._backup.targets import (
     Target,
@@ -33,15 +53,18 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.targets imp
     volume_target,
 )
 from ansible_collections.steward.docker.plugins.module_utils._durations import seconds_of
-from ansible_collections.steward.docker.plugins.module_utils._engine import Engine
-from ansible_collections.steward.docker.plugins.module_utils._errors import QuiesceError, StewardError
-from ansible_collections.steward.docker.plugins.module_utils._job import Action, Difference, Job, Report
+from ansible_collections.steward.docker.plugins.module_utils._errors import QuiesceError, RefusedError, StewardError
+from ansible_collections.steward.docker.plugins.module_utils._job import Action, Difference, Report
+from ansible_collections.steward.docker.plugins.module_utils._order import dependants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ansible_collections.steward.docker.plugins.module_utils._backup.manifest import Manifest
     from ansible_collections.steward.docker.plugins.module_utils._engine import Container
+
+
+_INSTEAD = "Back up with quiesce: pause"
 
 
 @dataclass
@@ -60,7 +83,16 @@ class Item:
     failure: str = ""
 
 
-class BackupJob(Job):
+@dataclass
+class Group:
+    """Targets that share a writer: held once, read together."""
+
+    items: list[Item]
+    holds: list[Hold]
+    hooks: list[Hook]
+
+
+class BackupJob(JournaledJob):
     """Backs up the selected volumes and directories."""
 
     def __init__(self, params: Mapping[str, Any], *, check_mode: bool, diff: bool) -> None:
@@ -81,11 +113,12 @@ class BackupJob(Job):
         )
         self._failures: list[str] = []
         self._items: list[Item] = []
+        self._groups: list[Group] = []
 
     def observe(self) -> None:
         """Find what is selected, and look whether it has changed since its newest backup."""
         params = self._params
-        self._engine = Engine(params)
+        self._engine = self._connect("backup")
         self._host = observe_host(self._engine)
         containers = self._engine.containers()
         selection = Selection(
@@ -101,19 +134,46 @@ class BackupJob(Job):
         volumes, mounted = choose(selection, self._engine.volumes(), containers)
         self._store = Store.create(params["store"], pretend=self._check_mode)
         name = params["host"] or self._engine.facts.name
-        stops = params["quiesce"] == "stop"
-        binds, self._warnings = left_out_binds(mounted, self._host)
-        targets = [volume_target(chosen, name, self._host, stops=stops) for chosen in volumes]
+        stopped = {mount.volume for user in containers if self._may_stop(user) for mount in user.mounts}
+        binds, warnings = left_out_binds(mounted, self._host)
+        self._warnings += warnings
+        targets = [volume_target(chosen, name, self._host, stops=chosen.volume.name in stopped) for chosen in volumes]
         targets += [bind_target(chosen, name, self._host) for chosen in binds]
         self._items = [Item(target) for target in targets]
+        observe_targets(self._engine, self._host, str(self._store.path), containers, targets)
+        self._refuse_unknown_hooks(containers)
         if not self._check_mode:
-            self._engine.sweep_helpers()
-            self._lock({target.lock_parts(self._engine): str(target.subject) for target in targets})
+            self._lock_with_users(
+                self._engine,
+                {target.lock_parts(self._engine): str(target.subject) for target in targets},
+                self._concerned(containers),
+            )
             # The wait for a lock can be long.
             containers = self._engine.containers()
-        observe_targets(self._engine, self._host, str(self._store.path), containers, targets)
+            observe_targets(self._engine, self._host, str(self._store.path), containers, targets)
         for item in self._items:
             self._observe(item)
+        self._group(containers)
+
+    def _may_stop(self, container: Container) -> bool:
+        """Return whether a backup of a container's data stops it."""
+        return container.state == "running" and mode_of(container, self._settings.quiesce) == STOP
+
+    def _concerned(self, containers: Sequence[Container]) -> list[Container]:
+        """Return every container that this run, or another one, may hold still for the targets."""
+        using = [user for item in self._items for user in users(item.target.uses)]
+        return [*using, *dependants(using, containers)]
+
+    def _refuse_unknown_hooks(self, containers: Sequence[Container]) -> None:
+        """Raise when the options before and after name a container that is not there or uses nothing that is selected."""
+        using = {user.id for item in self._items for user in users(item.target.uses)}
+        for option in ("before", "after"):
+            for name in self._params[option]:
+                if find_container(name, containers).id not in using:
+                    raise RefusedError(
+                        f"The option {option} names the container {name}, which uses nothing that is selected. "
+                        "Select what it uses, or leave it out."
+                    )
 
     def _observe(self, item: Item) -> None:
         target = item.target
@@ -135,9 +195,45 @@ class BackupJob(Job):
         except StewardError as error:
             item.failure = str(error)
 
+    def _group(self, containers: Sequence[Container]) -> None:
+        """Put what has to be backed up into groups, each with the containers to hold and the commands to run."""
+        mode = self._settings.quiesce
+        needed: list[Item] = []
+        how: dict[str, str] = {}
+        for item in self._items:
+            if item.failure or not item.verdict.needed:
+                continue
+            try:
+                how.update({writer.id: mode_of(writer, mode) for writer in writers(item.target.uses)})
+                self._refuse(item, how, containers)
+            except StewardError as error:
+                item.failure = str(error)
+            else:
+                needed.append(item)
+        members = [[writer.id for writer in writers(item.target.uses)] for item in needed]
+        for indexes in groups(members):
+            items = [needed[index] for index in indexes]
+            self._groups.append(Group(items, self._holds(items, how, containers), self._hooks(items)))
+
+    def _holds(self, items: Sequence[Item], how: Mapping[str, str], containers: Sequence[Container]) -> list[Hold]:
+        writing = {writer.id: writer for item in items for writer in writers(item.target.uses)}
+        names = " and ".join(str(item.target.subject) for item in items)
+        return plan_holds(writing.values(), containers, how, f"it writes to {names}")
+
+    def _hooks(self, items: Sequence[Item]) -> list[Hook]:
+        using = {user.id: user for item in items for user in consumers(item.target.uses)}
+        return plan_hooks(using.values(), self._params["before"], self._params["after"])
+
+    def _refuse(self, item: Item, how: Mapping[str, str], containers: Sequence[Container]) -> None:
+        """Raise RefusedError, before anything is touched, for a container that must not be stopped, or a wrong command."""
+        self._hooks([item])
+        for hold in self._holds([item], how, containers):
+            if hold.action == STOP:
+                refuse_stop(hold.container, self._engine.inspect(hold.container.id), _INSTEAD)
+
     def plan(self) -> list[Action]:
         """Return which targets are backed up and which old backups are removed."""
-        actions: list[Action] = []
+        actions = [action for group in self._groups for action in _actions_of(group)]
         for item in self._items:
             if item.failure:
                 continue
@@ -168,15 +264,16 @@ class BackupJob(Job):
 
     def apply(self) -> None:
         """Back up group by group, then confirm what was unchanged and remove what is not kept."""
-        needed = [item for item in self._items if item.verdict.needed and not item.failure]
-        members = [[container.id for container in writers(item.target.uses)] for item in needed]
-        for indexes in groups(members):
-            group = [needed[index] for index in indexes]
-            try:
-                self._back_up(group)
-            except StewardError as error:
-                for item in group:
-                    item.failure = item.failure or str(error)
+        try:
+            for group in self._groups:
+                try:
+                    self._back_up(group)
+                except StewardError as error:
+                    for item in group.items:
+                        item.failure = item.failure or str(error)
+        finally:
+            for item in self._items:
+                self._journal.end(FILES, str(item.target.subject))
         for item in self._items:
             if item.failure:
                 continue
@@ -185,7 +282,7 @@ class BackupJob(Job):
             except StewardError as error:
                 item.failure = str(error)
 
-    def _back_up(self, group: Sequence[Item]) -> None:
+    def _back_up(self, group: Group) -> None:
         """Read the targets of a group, again while files changed under it and `retries` allow, and finish them."""
         for attempt in range(self._params["retries"] + 1):
             captures, held = self._capture(group)
@@ -194,7 +291,7 @@ class BackupJob(Job):
             for _item, capture in captures:
                 capture.abort()
         stamp = f"{self._moment:%Y%m%dT%H%M%SZ}"
-        name = f"{stamp}-{group[0].target.subject.name}" if len(group) > 1 else ""
+        name = f"{stamp}-{group.items[0].target.subject.name}" if len(group.items) > 1 else ""
         try:
             for item, capture in captures:
                 item.held = held
@@ -207,27 +304,34 @@ class BackupJob(Job):
             for _item, capture in captures:
                 capture.abort()
 
-    def _capture(self, group: Sequence[Item]) -> tuple[list[tuple[Item, Capture]], list[Held]]:
+    def _capture(self, group: Group) -> tuple[list[tuple[Item, Capture]], list[Held]]:
         """Read the targets of a group while its writers are held; when that fails, leave nothing."""
         captures: list[tuple[Item, Capture]] = []
-        held_back: dict[str, Container] = {
-            container.id: container for item in group for container in writers(item.target.uses)
-        }
         quiescence = Quiescence(
-            self._engine, held_back.values(), self._settings.quiesce, self._params["quiesce_max"] or None
+            self._engine,
+            group.holds,
+            self._journal,
+            limit=self._params["quiesce_max"] or None,
+            wait_healthy=self._params["wait_healthy"],
+            instead=_INSTEAD,
         )
+        hooks = Hooks(self._engine, self._journal, group.hooks)
         try:
             try:
-                with quiescence:
-                    if self._settings.quiesce != "none":
-                        self._refuse_newcomers(group, set(held_back))
-                    for item in group:
-                        self._read(item, captures)
+                hooks.before()
+                readable = self._readable(group, hooks.refused)
+                if readable:
+                    with quiescence:
+                        self._refuse_newcomers(group)
+                        for item in readable:
+                            self._read(item, captures)
+                        quiescence.refuse_loose()
             finally:
                 # Once more: a signal at the very end of the block comes before its own release.
                 quiescence.release()
+                hooks.after()
                 # A container that could not be put back is a failure of the run, whatever else became of it.
-                self._failures += quiescence.failures
+                self._failures += quiescence.failures + hooks.failures
             if quiescence.expired:
                 raise QuiesceError(
                     f"The containers were put back after quiesce_max ({self._params['quiesce_max']} s), before their data "
@@ -239,9 +343,20 @@ class BackupJob(Job):
             raise
         return captures, list(quiescence.held)
 
+    @staticmethod
+    def _readable(group: Group, refused: Mapping[str, str]) -> list[Item]:
+        """Return the items that no command forbids to read; the others fail."""
+        for item in group.items:
+            for user in consumers(item.target.uses):
+                if user.id in refused:
+                    item.failure = refused[user.id]
+        return [item for item in group.items if not item.failure]
+
     def _read(self, item: Item, captures: list[tuple[Item, Capture]]) -> None:
         """Read one target; its own failure does not stop the others of its group."""
+        subject = item.target.subject
         capture = Capture(self._engine, self._store, item.target, self._settings, self._moment)
+        self._journal.begin(FILES, str(subject), store=str(self._store.path), subject=list(subject))
         try:
             capture.read()
         except BaseException as error:
@@ -252,12 +367,13 @@ class BackupJob(Job):
         else:
             captures.append((item, capture))
 
-    def _refuse_newcomers(self, group: Sequence[Item], held: set[str]) -> None:
+    def _refuse_newcomers(self, group: Group) -> None:
         """Raise QuiesceError when a container that writes has started since the plan was made."""
         containers = self._engine.containers()
-        for item in group:
+        known = {writer.id for item in group.items for writer in writers(item.target.uses)}
+        for item in group.items:
             for container in writers(uses(item.target.place, containers, {})):
-                if container.id not in held:
+                if container.id not in known and mode_of(container, self._settings.quiesce) != NONE:
                     raise QuiesceError(
                         f"The container {container.name} started to use {item.target.subject} while the backup began. "
                         "Run the backup again."
@@ -329,6 +445,24 @@ class BackupJob(Job):
             "pruned": list(pruned),
             "warnings": item.warnings,
         }
+
+
+def _actions_of(group: Group) -> list[Action]:
+    """Return what is done to containers for a group."""
+    actions = [
+        Action(
+            "container", hook.container.id, hook.container.name, "run a command", f"{when} its data is read: {command}"
+        )
+        for when, hooks in (("before", group.hooks), ("after", group.hooks))
+        for hook in hooks
+        if (command := shlex.join(getattr(hook, when)))
+    ]
+    words = {PAUSE: "pause and unpause", STOP: "stop and start"}
+    actions += [
+        Action("container", hold.container.id, hold.container.name, words[hold.action], hold.reason)
+        for hold in group.holds
+    ]
+    return actions
 
 
 def _difference(item: Item) -> Difference:

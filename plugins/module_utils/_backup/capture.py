@@ -94,6 +94,8 @@ class Capture:
         root = self._target.road.path
         syncfs(root)
         before = os.stat(root)
+        if (before.st_dev, before.st_ino) != self._target.place.lineage[0]:
+            raise TreeError(f"The directory {root} was mounted, unmounted or replaced since it was looked at.")
         walk = self._walk = Walk(root, exclude)
         key = self._target.walk_key(self._engine, self._store.id)
         self._saved = SavedWalk(key, draft.id, time.time_ns())

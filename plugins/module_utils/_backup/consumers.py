@@ -87,6 +87,11 @@ def uses(place: Place, containers: Iterable[Container], lineages: dict[str, tupl
     return found
 
 
+def users(found: Iterable[Use]) -> list[Container]:
+    """Return the containers that see the place itself or a part of it, whether or not they run."""
+    return _distinct(use.container for use in found if use.relation != "above")
+
+
 def writers(found: Iterable[Use]) -> list[Container]:
     """Return the containers that run and can write to the place itself or into it."""
     return _distinct(

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 from ansible_collections.steward.docker.plugins.module_utils._backup import beside
 from ansible_collections.steward.docker.plugins.module_utils._backup.archive import Read, members_of, plain_chunks
 from ansible_collections.steward.docker.plugins.module_utils._backup.compare import Differences, compare
-from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import consumers
 from ansible_collections.steward.docker.plugins.module_utils._backup.disk import free_bytes, syncfs
+from ansible_collections.steward.docker.plugins.module_utils._backup.journal import FILES, Journal
 from ansible_collections.steward.docker.plugins.module_utils._backup.lines import LineReader
-from ansible_collections.steward.docker.plugins.module_utils._backup.quiesce import Quiescence
 from ansible_collections.steward.docker.plugins.module_utils._backup.root_place import (
     take_label,
     take_owner_and_mode,
@@ -31,7 +30,7 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.source impo
     index_of,
     verify,
 )
-from ansible_collections.steward.docker.plugins.module_utils._backup.swap import Swapped, probe_exchange, swap
+from ansible_collections.steward.docker.plugins.module_utils._backup.swap import Swapped, Swapper, probe_exchange
 from ansible_collections.steward.docker.plugins.module_utils._backup.tree import Walk
 from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError, RefusedError, StewardError
 from ansible_collections.steward.docker.plugins.module_utils._signals import uninterrupted
@@ -39,6 +38,7 @@ from ansible_collections.steward.docker.plugins.module_utils._signals import uni
 if TYPE_CHECKING:
     from ansible_collections.steward.docker.plugins.module_utils._backup.beside import Wrapper
     from ansible_collections.steward.docker.plugins.module_utils._backup.destination import Destination
+    from ansible_collections.steward.docker.plugins.module_utils._backup.quiesce import Quiescence
     from ansible_collections.steward.docker.plugins.module_utils._engine import Engine
 
 # What a file takes beside its content: an inode and a place in a directory.
@@ -70,7 +70,7 @@ def refuse_too_little_space(source: Source, destination: Destination) -> None:
 
 
 def restore_by_swap(
-    engine: Engine, source: Source, destination: Destination, key: Optional[WalkKey], *, keep: bool, wait_healthy: float
+    source: Source, destination: Destination, key: Optional[WalkKey], swapper: Swapper, journal: Journal, *, keep: bool
 ) -> Outcome:
     """Extract beside the data, prove the archive whole, and let both change places. Nothing staged is left behind."""
     path = destination.road.path
@@ -80,6 +80,7 @@ def restore_by_swap(
     kept = ""
     warnings: list[str] = []
     try:
+        journal.begin(FILES, path, beside_path=path)
         beside.stage(path)
         if not fresh:
             # What is made in it inherits both.
@@ -99,12 +100,13 @@ def restore_by_swap(
             swapped = Swapped([], [])
         else:
             probe_exchange(wrapper)
-            swapped = swap(engine, destination, wrapper, wait_healthy)
+            swapped = swapper.swap(wrapper)
         if saved is not None:
             saved.keep()
     except BaseException:
         # Whether it failed before the swap or after it: what was the data is not deleted.
         beside.leave(wrapper, path, {"backup": source.id})
+        journal.end(FILES, path)
         raise
     finally:
         if saved is not None:
@@ -114,6 +116,7 @@ def restore_by_swap(
             kept = str(beside.keep_as_previous(wrapper, path, {"backup": source.id}).tree)
         elif not beside.remove_with_earlier(wrapper, path):
             warnings.append(f"The old data of {destination} is still mounted by a process; a later run removes it.")
+        journal.end(FILES, path)
     return Outcome(read, swapped, kept, warnings)
 
 
@@ -149,7 +152,7 @@ def differences_by_engine(engine: Engine, source: Source, destination: Destinati
         return compare(members, coarse_lines(lines), lambda _entry: False)
 
 
-def restore_by_engine(engine: Engine, source: Source, destination: Destination) -> Outcome:
+def restore_by_engine(engine: Engine, source: Source, destination: Destination, quiescence: Quiescence) -> Outcome:
     """Fill an empty volume through the engine's archive API, with those who use it stopped, and compare the result."""
     if source.strip_components or source.subdir:
         raise RefusedError(
@@ -157,7 +160,6 @@ def restore_by_engine(engine: Engine, source: Source, destination: Destination) 
         )
     read = verify(source)
     refuse_filled(engine, destination)
-    quiescence = Quiescence(engine, consumers(destination.uses), "stop")
     try:
         with quiescence, engine.helper(**destination.handle, read_only=False) as helper:
             _fill(engine, helper, source, destination)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ansible_collections.steward.docker.plugins.module_utils._backup import beside, saved_walk
 from ansible_collections.steward.docker.plugins.module_utils._backup.compare import Differences
-from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import consumers, overlookers
+from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import overlookers, users
 from ansible_collections.steward.docker.plugins.module_utils._backup.destination import (
     Destination,
     anonymous_volume,
@@ -23,8 +23,10 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.destination
 )
 from ansible_collections.steward.docker.plugins.module_utils._backup.disk import syncfs
 from ansible_collections.steward.docker.plugins.module_utils._backup.exclude import Excludes
+from ansible_collections.steward.docker.plugins.module_utils._backup.journal import VOLUME
+from ansible_collections.steward.docker.plugins.module_utils._backup.journaled import JournaledJob
 from ansible_collections.steward.docker.plugins.module_utils._backup.manifest import BINDS, VOLUMES, Subject
-from ansible_collections.steward.docker.plugins.module_utils._backup.quiesce import refuse_stop
+from ansible_collections.steward.docker.plugins.module_utils._backup.quiesce import Quiescence
 from ansible_collections.steward.docker.plugins.module_utils._backup.refill import (
     Outcome,
     differences_by_engine,
@@ -48,16 +50,21 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.source impo
     source_of_path,
 )
 from ansible_collections.steward.docker.plugins.module_utils._backup.store import Store
-from ansible_collections.steward.docker.plugins.module_utils._backup.swap import INSTEAD_OF_STOPPING, refuse_paused
+from ansible_collections.steward.docker.plugins.module_utils._backup.swap import (
+    INSTEAD_OF_STOPPING,
+    Swapper,
+    holds_for,
+    refuse_holds,
+)
 from ansible_collections.steward.docker.plugins.module_utils._backup.tree import Walk
 from ansible_collections.steward.docker.plugins.module_utils._durations import seconds_of
-from ansible_collections.steward.docker.plugins.module_utils._engine import Engine
 from ansible_collections.steward.docker.plugins.module_utils._errors import (
     NotFoundError,
     RefusedError,
     StewardError,
 )
-from ansible_collections.steward.docker.plugins.module_utils._job import Action, Difference, Job, Report
+from ansible_collections.steward.docker.plugins.module_utils._job import Action, Difference, Report
+from ansible_collections.steward.docker.plugins.module_utils._order import dependants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +74,7 @@ if TYPE_CHECKING:
 _SAME = "it already equals the backup"
 
 
-class RestoreJob(Job):
+class RestoreJob(JournaledJob):
     """Restores one volume or directory."""
 
     def __init__(self, params: Mapping[str, Any], *, check_mode: bool) -> None:
@@ -81,20 +88,25 @@ class RestoreJob(Job):
 
     def observe(self) -> None:
         """Find the backup and the destination, and what differs between them."""
-        params = self._params
-        self._engine = Engine(params)
+        self._engine = self._connect("restore")
         self._host = observe_host(self._engine)
         self._containers = self._engine.containers()
         self._source = self._find_source()
         self._destination = self._find_destination()
         if not self._check_mode:
-            self._engine.sweep_helpers()
-            self._lock({self._destination.lock_parts(self._engine): str(self._destination)})
+            observe_uses(self._destination, self._containers)
+            using = users(self._destination.uses)
+            self._lock_with_users(
+                self._engine,
+                {self._destination.lock_parts(self._engine): str(self._destination)},
+                [*using, *dependants(using, self._containers)],
+            )
             # The wait for a lock can be long.
             self._containers = self._engine.containers()
             self._destination = self._find_destination()
             self._sweep()
         observe_uses(self._destination, self._containers)
+        self._holds = holds_for(self._destination, self._containers)
         self._reason = self._decide()
         if self._reason and self._reason != _SAME:
             self._refuse()
@@ -218,9 +230,7 @@ class RestoreJob(Job):
     def _refuse(self) -> None:
         """Raise RefusedError, before anything is touched, when the restore could not be carried out safely."""
         destination = self._destination
-        refuse_paused(destination)
-        for container in consumers(destination.uses):
-            refuse_stop(container, self._engine.inspect(container.id), INSTEAD_OF_STOPPING)
+        refuse_holds(self._engine, destination, self._holds)
         if destination.road.path:
             refuse_unfit(destination, self._engine, self._host)
             refuse_too_little_space(self._source, destination)
@@ -241,10 +251,10 @@ class RestoreJob(Job):
         actions: list[Action] = []
         if not destination.exists:
             actions.append(Action(kind, name, name, "create", self._reason))
-        for container in consumers(destination.uses):
-            actions.append(
-                Action("container", container.id, container.name, "stop and start", f"it uses {destination}")
-            )
+        actions += [
+            Action("container", hold.container.id, hold.container.name, "stop and start", hold.reason)
+            for hold in self._holds
+        ]
         reason = f"restore {self._source.id}: {self._reason}"
         actions.append(Action(kind, name, name, "restore", reason, manifest.size if manifest else 0))
         return actions
@@ -263,30 +273,41 @@ class RestoreJob(Job):
                 self._create()
             if self._destination.road.path:
                 self._outcome = restore_by_swap(
-                    self._engine,
                     self._source,
                     self._destination,
                     self._walk_key(),
+                    Swapper(self._engine, self._destination, self._holds, self._journal, self._params["wait_healthy"]),
+                    self._journal,
                     keep=self._params["keep_previous"] and not created,
-                    wait_healthy=self._params["wait_healthy"],
                 )
             else:
-                self._outcome = restore_by_engine(self._engine, self._source, self._destination)
+                quiescence = Quiescence(
+                    self._engine,
+                    self._holds,
+                    self._journal,
+                    wait_healthy=self._params["wait_healthy"],
+                    instead=INSTEAD_OF_STOPPING,
+                )
+                self._outcome = restore_by_engine(self._engine, self._source, self._destination, quiescence)
                 lost = ", ".join(LOST_BY_ENGINE_ROAD)
                 self._warnings.append(f"{self._destination} was restored through the engine, which loses {lost}.")
         except BaseException:
             if created:
                 with suppress(NotFoundError):
                     self._engine.remove_volume(self._destination.name)
+                self._journal.end(VOLUME, self._destination.name)
             raise
+        self._journal.end(VOLUME, self._destination.name)
 
     def _create(self) -> None:
         """Make the missing volume: as it was recorded, or a plain one when it is another's name."""
         name = self._destination.name
         recorded = self._source.manifest.volume if self._source.manifest and not self._params["to"] else {}
-        self._engine.create_volume(
+        self._journal.begin(VOLUME, name, created_at="")
+        volume = self._engine.create_volume(
             name, recorded.get("driver") or "local", recorded.get("options") or {}, recorded.get("labels") or {}
         )
+        self._journal.begin(VOLUME, name, created_at=volume.created_at)
         self._destination = volume_destination(self._engine, name, self._host)
         self._refuse()
 

@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from ansible_collections.steward.docker.plugins.module_utils._backup.beside import mounted_somewhere
 from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import consumers, lineage, uses
 from ansible_collections.steward.docker.plugins.module_utils._backup.disk import exchange, syncfs
+from ansible_collections.steward.docker.plugins.module_utils._backup.holding import STOP, Hold, plan_holds, refuse_stop
+from ansible_collections.steward.docker.plugins.module_utils._backup.journal import HOLD, Journal
 from ansible_collections.steward.docker.plugins.module_utils._backup.quiesce import Held, Quiescence, wait_until_up
 from ansible_collections.steward.docker.plugins.module_utils._errors import EngineError, QuiesceError, RefusedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ansible_collections.steward.docker.plugins.module_utils._backup.beside import Wrapper
     from ansible_collections.steward.docker.plugins.module_utils._backup.destination import Destination
     from ansible_collections.steward.docker.plugins.module_utils._engine import Container, Engine
@@ -58,72 +62,106 @@ def probe_exchange(wrapper: Wrapper) -> None:
 INSTEAD_OF_STOPPING = "Restore into another volume with to"
 
 
-def swap(engine: Engine, destination: Destination, wrapper: Wrapper, wait_healthy: float) -> Swapped:
-    """Let the wrapper's tree and the data change places while every container that uses the data is stopped.
+def holds_for(destination: Destination, containers: Sequence[Container]) -> list[Hold]:
+    """Return which containers are stopped while the destination's data is replaced, in the order of starting.
 
-    Afterwards the wrapper has the old data. When the containers do not come up on the new data, everything is put back and
-    QuiesceError says so.
+    Also those that only read: after the swap they would go on seeing the old tree.
     """
-    path, tree = destination.road.path, str(wrapper.tree)
-    users = consumers(destination.uses)
-    quiescence = Quiescence(engine, users, "stop")
-    _exchange_while_held(quiescence, tree, path)
-    warnings = _restart_newcomers(engine, destination, {container.id for container in users}, wrapper)
-    wrong = list(quiescence.failures)
-    if users and not wrong:
-        wrong = [f"{name} {state}" for name, state in wait_until_up(engine, users, wait_healthy).items()]
-    if wrong:
-        _exchange_while_held(Quiescence(engine, _running(engine, users), "stop"), tree, path)
-        left = _start_again(engine, users)
-        raise QuiesceError(
-            f"The containers did not come up on the restored data of {destination} ({'; '.join(wrong)}). The data from "
-            f"before was put back. {left or 'The containers were started on it.'}"
+    using = consumers(destination.uses)
+    return plan_holds(using, containers, {user.id: STOP for user in using}, f"it uses {destination}")
+
+
+def refuse_holds(engine: Engine, destination: Destination, holds: Sequence[Hold]) -> None:
+    """Raise RefusedError, before anything is touched, when a container cannot be stopped in good order."""
+    refuse_paused(destination)
+    for hold in holds:
+        refuse_stop(hold.container, engine.inspect(hold.container.id), INSTEAD_OF_STOPPING)
+
+
+class Swapper:
+    """Lets the data of a destination change places with a staged tree, while those who use it are stopped."""
+
+    def __init__(
+        self, engine: Engine, destination: Destination, holds: Sequence[Hold], journal: Journal, wait_healthy: float
+    ) -> None:
+        """Prepare, without touching anything."""
+        self._engine = engine
+        self._destination = destination
+        self._holds = holds
+        self._journal = journal
+        self._wait_healthy = wait_healthy
+
+    def swap(self, wrapper: Wrapper) -> Swapped:
+        """Let the wrapper's tree and the data change places.
+
+        Afterwards the wrapper has the old data. When the containers do not come up, everything is put back and
+        QuiesceError says so.
+        """
+        held = [hold.container for hold in self._holds]
+        quiescence = self._exchange(wrapper, self._holds)
+        known = {container.id for container in [*held, *consumers(self._destination.uses)]}
+        warnings = self._restart_newcomers(known, wrapper)
+        wrong = list(quiescence.failures)
+        if held and not wrong:
+            up = wait_until_up(self._engine, held, self._wait_healthy)
+            wrong = [f"{name} {state}" for name, state in up.items()]
+        if wrong:
+            running = {container.id for container in self._running(held)}
+            self._exchange(wrapper, [hold for hold in self._holds if hold.container.id in running])
+            left = self._start_again(held)
+            raise QuiesceError(
+                f"The containers did not come up on the restored data of {self._destination} ({'; '.join(wrong)}). The data "
+                f"from before was put back. {left or 'The containers were started on it.'}"
+            )
+        return Swapped(quiescence.held, warnings)
+
+    def _exchange(self, wrapper: Wrapper, holds: Sequence[Hold]) -> Quiescence:
+        path = self._destination.road.path
+        quiescence = Quiescence(
+            self._engine, holds, self._journal, wait_healthy=self._wait_healthy, instead=INSTEAD_OF_STOPPING
         )
-    return Swapped(quiescence.held, warnings)
+        try:
+            with quiescence:
+                exchange(str(wrapper.tree), path)
+                syncfs(os.path.dirname(path))
+        finally:
+            # Once more: a signal at the very end of the block comes before its own release.
+            quiescence.release()
+        return quiescence
 
+    def _start_again(self, held: Sequence[Container]) -> str:
+        """Start those that do not run; return which could not be started, "" when all were."""
+        running = {container.id for container in self._running(held)}
+        failures: list[str] = []
+        for container in held:
+            if container.id not in running:
+                try:
+                    self._engine.start(container.id)
+                except EngineError as error:
+                    failures.append(f"{error} Start it by hand: docker start {container.name}")
+                else:
+                    self._journal.end(HOLD, container.id)
+        return " ".join(failures)
 
-def _exchange_while_held(quiescence: Quiescence, tree: str, path: str) -> None:
-    try:
-        with quiescence:
-            exchange(tree, path)
-            syncfs(os.path.dirname(path))
-    finally:
-        # Once more: a signal at the very end of the block comes before its own release.
-        quiescence.release()
+    def _running(self, held: Sequence[Container]) -> list[Container]:
+        ids = {container.id for container in held}
+        return [container for container in self._engine.containers() if container.id in ids and container.alive]
 
-
-def _start_again(engine: Engine, users: list[Container]) -> str:
-    """Start those that do not run; return which could not be started, "" when all were."""
-    running = {container.id for container in _running(engine, users)}
-    failures: list[str] = []
-    for container in users:
-        if container.id not in running:
-            try:
-                engine.start(container.id)
-            except EngineError as error:
-                failures.append(f"{error} Start it by hand: docker start {container.name}")
-    return " ".join(failures)
-
-
-def _running(engine: Engine, users: list[Container]) -> list[Container]:
-    ids = {container.id for container in users}
-    return [container for container in engine.containers() if container.id in ids and container.alive]
-
-
-def _restart_newcomers(engine: Engine, destination: Destination, known: set[str], replaced: Wrapper) -> list[str]:
-    """Restart the containers that began to use the data while it was restored: they have the old tree mounted."""
-    place = destination.place._replace(lineage=lineage(destination.road.path))
-    restarted: dict[str, str] = {}
-    deadline = time.monotonic() + _SETTLED_SECONDS
-    while mounted_somewhere(replaced) and time.monotonic() < deadline:
-        for container in consumers(uses(place, engine.containers(), {})):
-            if container.id not in known and container.id not in restarted:
-                engine.restart(container.id)
-                restarted[container.id] = container.name
-        # A container that is just being started has its mounts before it is listed as running.
-        time.sleep(_POLL)
-    return [
-        f"The container {name} started to use {destination} while it was restored; it was restarted, so that it sees the "
-        "restored data."
-        for name in restarted.values()
-    ]
+    def _restart_newcomers(self, known: set[str], replaced: Wrapper) -> list[str]:
+        """Restart the containers that began to use the data while it was restored: they have the old tree mounted."""
+        destination = self._destination
+        place = destination.place._replace(lineage=lineage(destination.road.path))
+        restarted: dict[str, str] = {}
+        deadline = time.monotonic() + _SETTLED_SECONDS
+        while mounted_somewhere(replaced) and time.monotonic() < deadline:
+            for container in consumers(uses(place, self._engine.containers(), {})):
+                if container.id not in known and container.id not in restarted:
+                    self._engine.restart(container.id)
+                    restarted[container.id] = container.name
+            # A container that is just being started has its mounts before it is listed as running.
+            time.sleep(_POLL)
+        return [
+            f"The container {name} started to use {destination} while it was restored; it was restarted, so that it sees "
+            "the restored data."
+            for name in restarted.values()
+        ]

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any, Optional
 
 from ansible_collections.steward.docker.plugins.module_utils._backup import beside
-from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import consumers
+from ansible_collections.steward.docker.plugins.module_utils._backup.consumers import users
 from ansible_collections.steward.docker.plugins.module_utils._backup.destination import (
     Destination,
     anonymous_volume,
@@ -19,26 +19,27 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.destination
     refuse_unfit,
     volume_destination,
 )
+from ansible_collections.steward.docker.plugins.module_utils._backup.journaled import JournaledJob
 from ansible_collections.steward.docker.plugins.module_utils._backup.manifest import VOLUMES
-from ansible_collections.steward.docker.plugins.module_utils._backup.quiesce import refuse_stop
 from ansible_collections.steward.docker.plugins.module_utils._backup.roads import observe_host
 from ansible_collections.steward.docker.plugins.module_utils._backup.swap import (
-    INSTEAD_OF_STOPPING,
     Swapped,
-    refuse_paused,
-    swap,
+    Swapper,
+    holds_for,
+    refuse_holds,
 )
-from ansible_collections.steward.docker.plugins.module_utils._engine import Engine
 from ansible_collections.steward.docker.plugins.module_utils._errors import StewardError
-from ansible_collections.steward.docker.plugins.module_utils._job import Action, Difference, Job, Report
+from ansible_collections.steward.docker.plugins.module_utils._job import Action, Difference, Report
+from ansible_collections.steward.docker.plugins.module_utils._order import dependants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ansible_collections.steward.docker.plugins.module_utils._backup.beside import Wrapper
+    from ansible_collections.steward.docker.plugins.module_utils._backup.holding import Hold
 
 
-class UndoJob(Job):
+class UndoJob(JournaledJob):
     """Takes back the last restore of a volume or a directory, and keeps no previous tree of its own."""
 
     def __init__(self, params: Mapping[str, Any], *, check_mode: bool) -> None:
@@ -46,17 +47,22 @@ class UndoJob(Job):
         super().__init__(params, check_mode=check_mode)
         self._previous: Optional[Wrapper] = None
         self._swapped: Optional[Swapped] = None
+        self._holds: list[Hold] = []
 
     def observe(self) -> None:
         """Find the destination and its previous tree."""
-        params = self._params
-        self._engine = Engine(params)
+        self._engine = self._connect("undo")
         host = observe_host(self._engine)
         containers = self._engine.containers()
         self._destination = self._find(host, containers)
         if not self._check_mode:
-            self._engine.sweep_helpers()
-            self._lock({self._destination.lock_parts(self._engine): str(self._destination)})
+            observe_uses(self._destination, containers)
+            using = users(self._destination.uses)
+            self._lock_with_users(
+                self._engine,
+                {self._destination.lock_parts(self._engine): str(self._destination)},
+                [*using, *dependants(using, containers)],
+            )
             # The wait for a lock can be long.
             containers = self._engine.containers()
             self._destination = self._find(host, containers)
@@ -72,9 +78,8 @@ class UndoJob(Job):
         self._previous = beside.previous(path)
         self._backup = self._previous.note().get("backup", "a backup") if self._previous else ""
         if self._previous is not None:
-            refuse_paused(self._destination)
-            for container in consumers(self._destination.uses):
-                refuse_stop(container, self._engine.inspect(container.id), INSTEAD_OF_STOPPING)
+            self._holds = holds_for(self._destination, containers)
+            refuse_holds(self._engine, self._destination, self._holds)
             refuse_unfit(self._destination, self._engine, host)
 
     def _find(self, host: Any, containers: Any) -> Destination:
@@ -90,10 +95,11 @@ class UndoJob(Job):
             return []
         name = self._destination.name
         kind = "volume" if self._destination.kind == VOLUMES else "directory"
-        why = f"it uses {self._destination}"
-        users = consumers(self._destination.uses)
         return [
-            *(Action("container", user.id, user.name, "stop and start", why) for user in users),
+            *(
+                Action("container", hold.container.id, hold.container.name, "stop and start", hold.reason)
+                for hold in self._holds
+            ),
             Action(kind, name, name, "undo", f"take back the restore of {self._backup}"),
         ]
 
@@ -102,7 +108,8 @@ class UndoJob(Job):
         if self._previous is None:
             return
         path = self._destination.road.path
-        self._swapped = swap(self._engine, self._destination, self._previous, self._params["wait_healthy"])
+        swapper = Swapper(self._engine, self._destination, self._holds, self._journal, self._params["wait_healthy"])
+        self._swapped = swapper.swap(self._previous)
         if not beside.remove(self._previous, path):
             self._warnings.append(f"The undone data of {self._destination} is still mounted; a later run removes it.")
 
