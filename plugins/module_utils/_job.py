@@ -16,7 +16,7 @@ from ansible.module_utils.common.respawn import has_respawned, probe_interpreter
 from ansible_collections.steward.docker.plugins.module_utils._engine import SDK_IMPORT_ERROR
 from ansible_collections.steward.docker.plugins.module_utils._errors import StewardError
 from ansible_collections.steward.docker.plugins.module_utils._signals import Interrupted, ending_signals_raise
-from ansible_collections.steward.docker.plugins.module_utils._state import Lock
+from ansible_collections.steward.docker.plugins.module_utils._state import Lock, state_dir, sweep_temporaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -80,7 +80,12 @@ class Job(ABC):
         self._locks.close()
 
     def _lock(self, objects: Mapping[tuple[str, ...], str]) -> None:
-        """Take the locks of objects, whose words say what they are; in one order, so that no two runs wait for each other."""
+        """Take the locks of objects, whose words say what they are; in one order, so that no two runs wait for each other.
+
+        What dead runs left unfinished in the host's state goes first.
+        """
+        for directory in (state_dir(), state_dir() / "walks"):
+            sweep_temporaries(directory)
         # The data before the containers that use it: a message then names what was asked for.
         for parts in sorted(objects, key=lambda parts: ("container" in parts, parts)):
             self._locks.enter_context(Lock(parts, objects[parts], self._params["lock_timeout"]))

@@ -79,6 +79,12 @@ def dead_temporaries(directory: Path) -> list[tuple[Path, str]]:
     return found
 
 
+def sweep_temporaries(directory: Path) -> None:
+    """Remove the temporary files of provably dead processes in a directory, there or not."""
+    for path, _final in dead_temporaries(directory) if directory.is_dir() else []:
+        path.unlink(missing_ok=True)
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Replace a file as a whole, readable by its owner only, and on disk when this returns."""
     _write_private(path, data, os.replace)

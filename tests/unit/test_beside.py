@@ -169,6 +169,43 @@ def test_the_old_data_in_a_dead_runs_staging_is_kept_as_previous(data: str) -> N
     assert kept.note()["backup"] == "unknown"
 
 
+def test_old_data_whose_keeping_was_cut_short_is_kept(data: str) -> None:
+    wrapper = _staged(data, _DEAD)
+    _exchange(wrapper, data)
+    # The note says already what the wrapper is to become, and its name does not yet.
+    note = {**wrapper.note(), "backup": "X", "replaced_at": 1, "tree": wrapper.tree.stat().st_ino}
+    (wrapper.path / "note.json").write_text(json.dumps(note))
+    beside.sweep(data)
+    kept = beside.previous(data)
+    assert kept is not None
+    assert (kept.tree / "old").read_bytes() == b"old"
+    assert kept.note()["backup"] == "X"
+
+
+def test_an_undo_that_was_cut_short_is_not_done_twice(data: str) -> None:
+    wrapper = _staged(data, myself())
+    _exchange(wrapper, data)
+    kept = beside.keep_as_previous(wrapper, data, {"backup": "X"})
+    assert beside.previous(data) == kept
+    _exchange(kept, data)
+    assert beside.previous(data) is None
+    assert len(beside.sweep(data)) == 1
+    assert beside.wrappers(data) == [] and (Path(data) / "old").exists()
+
+
+def test_a_removal_that_is_cut_short_leaves_no_previous_tree(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrapper = _wrapper(data, PREVIOUS, "20260101T000000Z")
+
+    def cut_short(_wrapper: Wrapper) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(beside, "discard", cut_short)
+        beside.remove(wrapper, data)
+    assert beside.previous(data) is None
+    assert [found.kind for found in beside.wrappers(data)] == [REMOVED]
+
+
 def test_a_tree_that_waited_for_removal_goes(data: str) -> None:
     wrapper = _wrapper(data, REMOVED, "1767225600-1")
     assert beside.sweep(data) == [str(wrapper.path)]

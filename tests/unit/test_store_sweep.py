@@ -50,6 +50,7 @@ _LEFT = {
         ["X.tar", _temporary(_DEAD, "X.json"), "X-2.tar", "X-2.index", "X-2.json", "XY.tar"],
         ["X-2.tar", "X-2.index", "X-2.json", "XY.tar"],
     ),
+    "a removal, the archive left": (["X.tar", _temporary(_DEAD, "X.json")], []),
     "a confirmation": (
         ["X.tar", "X.index", "X.json", _temporary(_DEAD, "X.json")],
         ["X.tar", "X.index", "X.json"],

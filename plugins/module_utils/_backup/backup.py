@@ -389,6 +389,7 @@ class BackupJob(JournaledJob):
     def _finish(self, item: Item) -> None:
         """Confirm what was unchanged, and remove what the plan said and what is still not kept."""
         subject = item.target.subject
+        self._store.sweep(subject)
         if item.made is None and item.newest is not None and item.newest.manifest is not None:
             self._store.confirm(subject, item.newest.manifest, self._moment)
             if item.verdict.settled:

@@ -9,7 +9,7 @@ the same file system and can change places with the data in one step:
 
     .steward-staging-<owner>@<name>      being extracted; the owner is a process
     .steward-previous-<time>@<name>      replaced by a restore, kept for undo
-    .steward-removed-<time>@<name>       not needed any more, but still mounted by a process
+    .steward-removed-<time>@<name>       not needed any more: being removed, or still mounted by a process
 """
 
 from __future__ import annotations
@@ -97,7 +97,9 @@ def note_staged(wrapper: Wrapper) -> None:
 def keep_as_previous(wrapper: Wrapper, data: str, note: dict[str, Any]) -> Wrapper:
     """Turn a wrapper whose tree was replaced into the previous one of the data; earlier ones are removed."""
     earlier = [found for found in wrappers(data) if found.kind == PREVIOUS]
-    write_private(wrapper.path / _NOTE, json.dumps({**note, "replaced_at": int(time.time())}).encode())
+    # What was staged stays noted until the wrapper has its name: until then a later run has to know it by that.
+    known = {**note, **wrapper.note(), "replaced_at": int(time.time()), "tree": wrapper.tree.stat().st_ino}
+    write_private(wrapper.path / _NOTE, json.dumps(known).encode())
     kept = _named(data, PREVIOUS, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
     if kept.path.exists():
         kept = _named(data, PREVIOUS, f"{kept.mark}-{os.getpid()}")
@@ -111,7 +113,13 @@ def keep_as_previous(wrapper: Wrapper, data: str, note: dict[str, Any]) -> Wrapp
 def previous(data: str) -> Optional[Wrapper]:
     """Return the tree that the last restore replaced, or None."""
     found = [wrapper for wrapper in wrappers(data) if wrapper.kind == PREVIOUS and wrapper.tree.is_dir()]
-    return found[-1] if found else None
+    return found[-1] if found and not _undone(found[-1], data) else None
+
+
+def _undone(wrapper: Wrapper, data: str) -> bool:
+    """Return whether what was kept as previous is the data again, and the wrapper has what an undo was to remove."""
+    tree = wrapper.note().get("tree")
+    return tree is not None and os.path.isdir(data) and os.stat(data).st_ino == tree
 
 
 def leave(wrapper: Wrapper, data: str, note: dict[str, Any]) -> Wrapper:
@@ -136,9 +144,12 @@ def discard(wrapper: Wrapper) -> None:
 
 def remove(wrapper: Wrapper, data: str) -> bool:
     """Delete a wrapper unless a process still has its tree mounted; then it is only set aside. Return whether it went."""
+    if wrapper.kind != REMOVED and os.path.lexists(wrapper.path):
+        # In one step, so that no run finds the half of a previous tree and takes it for a whole one.
+        aside = _named(data, REMOVED, f"{time.time_ns()}-{os.getpid()}")
+        os.rename(wrapper.path, aside.path)
+        wrapper = aside
     if mounted_somewhere(wrapper):
-        if wrapper.kind != REMOVED:
-            os.rename(wrapper.path, _named(data, REMOVED, f"{int(time.time())}-{os.getpid()}").path)
         return False
     discard(wrapper)
     return True
@@ -169,7 +180,7 @@ def mounted_somewhere(wrapper: Wrapper) -> bool:
 
 
 def sweep(data: str, max_age: Optional[int] = None) -> list[str]:
-    """Clear away what dead runs left beside the data, what waited for removal, and previous trees over an age.
+    """Clear away what dead runs left beside the data, what waited for removal, and previous trees undone or over an age.
 
     A dead run's tree that had already changed places with the data is kept as the previous one.
     """
@@ -180,7 +191,9 @@ def sweep(data: str, max_age: Optional[int] = None) -> list[str]:
             if owner is None or not provably_dead(owner):
                 continue
             swept.append(str(leave(wrapper, data, {"backup": "unknown"}).path))
-        elif (wrapper.kind == REMOVED or (max_age is not None and _age(wrapper) > max_age)) and remove(wrapper, data):
+            continue
+        old = max_age is not None and _age(wrapper) > max_age
+        if (wrapper.kind == REMOVED or old or _undone(wrapper, data)) and remove(wrapper, data):
             swept.append(str(wrapper.path))
     return swept
 

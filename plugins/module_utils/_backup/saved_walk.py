@@ -16,7 +16,6 @@ from ansible_collections.steward.docker.plugins.module_utils._backup.compress im
 from ansible_collections.steward.docker.plugins.module_utils._backup.lines import LineReader, LineWriter
 from ansible_collections.steward.docker.plugins.module_utils._errors import ArchiveError
 from ansible_collections.steward.docker.plugins.module_utils._state import (
-    dead_temporaries,
     hashed_name,
     open_private,
     private_directory,
@@ -89,8 +88,6 @@ class SavedWalk:
     def passing(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         """Give the entries on, each written down."""
         directory = private_directory(self._path.parent)
-        for abandoned, _name in dead_temporaries(directory):
-            abandoned.unlink(missing_ok=True)
         with open(self._temporary, "xb", buffering=0, opener=open_private) as file:
             writer = LineWriter(file, NONE, self._header)
             for entry in entries:

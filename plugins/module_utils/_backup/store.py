@@ -30,6 +30,7 @@ from ansible_collections.steward.docker.plugins.module_utils._state import (
     open_private,
     private_directory,
     state_dir,
+    sweep_temporaries,
     sync_directory,
     temporary_name,
     write_private,
@@ -185,6 +186,7 @@ class Store:
             # Of several hosts that begin with the store at once, one has named it.
             identifier = _read_identity(directory)
         if not pretend:
+            sweep_temporaries(directory)
             cls._remember(directory, identifier)
         return cls(directory, identifier)
 
@@ -310,13 +312,19 @@ class Store:
         self.rewrite(subject, manifest)
 
     def remove(self, subject: Subject, manifest: Manifest) -> None:
-        """Remove a backup; its manifest goes first, so that one that is half removed is not listed."""
+        """Remove a backup; its manifest goes first, so that one that is half removed is not listed.
+
+        Until the rest has gone it has a temporary name: by it the sweep knows what was half removed.
+        """
         directory = self.home(subject)
+        listed = directory / f"{manifest.id}.json"
         try:
-            (directory / f"{manifest.id}.json").unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.rename(listed, temporary_name(listed))
             sync_directory(directory)
             for name in (f"{manifest.id}.drill.json", manifest.index["name"], manifest.archive["name"]):
                 (directory / name).unlink(missing_ok=True)
+            temporary_name(listed).unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"Could not remove the backup {manifest.id} of {subject}: {error.strerror}.") from error
 
