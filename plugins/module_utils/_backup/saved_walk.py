@@ -87,7 +87,7 @@ class SavedWalk:
 
     def passing(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         """Give the entries on, each written down."""
-        directory = private_directory(self._path.parent)
+        private_directory(self._path.parent)
         with open(self._temporary, "xb", buffering=0, opener=open_private) as file:
             writer = LineWriter(file, NONE, self._header)
             for entry in entries:
